@@ -1,0 +1,88 @@
+// Package http is the model that both codecs (h1, h2) and everything above
+// them share: the head of a request or a response as views into the buffer it
+// was read from. There is no header map and nothing is copied; a view is valid
+// until its connection is read again.
+package http
+
+// Field is one header field, as received.
+type Field struct{ Name, Value []byte }
+
+// Request is the head of a request.
+type Request struct {
+	Method []byte
+	// Scheme is empty where HTTP/1.1 does not tell it.
+	Scheme []byte
+	// Authority is the Host field or the :authority pseudo-header.
+	Authority []byte
+	// Target is the request target as received: path and query, or "*", or the
+	// authority of a CONNECT.
+	Target []byte
+	// Fields are in the order received, with names in the case received; Host
+	// and pseudo-headers are not among them.
+	Fields []Field
+	// Minor is the minor version of HTTP/1 (0 or 1); 0 for HTTP/2.
+	Minor uint8
+	// Protocol is the :protocol pseudo-header of an extended CONNECT (RFC 8441).
+	Protocol []byte
+}
+
+// Response is the head of a response.
+type Response struct {
+	Status int
+	// Reason is the phrase of HTTP/1; empty in HTTP/2.
+	Reason []byte
+	Fields []Field
+	Minor  uint8
+}
+
+// Reset empties the request and keeps its memory.
+func (r *Request) Reset() { *r = Request{Fields: r.Fields[:0]} }
+
+// Reset empties the response and keeps its memory.
+func (r *Response) Reset() { *r = Response{Fields: r.Fields[:0]} }
+
+// Path returns the target's path without its query.
+func (r *Request) Path() []byte {
+	for i, c := range r.Target {
+		if c == '?' || c == '#' {
+			return r.Target[:i]
+		}
+	}
+	return r.Target
+}
+
+// Query returns the target's query without the question mark.
+func (r *Request) Query() []byte {
+	p := len(r.Path())
+	if p < len(r.Target) && r.Target[p] == '?' {
+		return r.Target[p+1:]
+	}
+	return nil
+}
+
+// Get returns the first value of a field; name must be in lower case.
+func Get(fields []Field, name string) ([]byte, bool) {
+	for i := range fields {
+		if EqualFold(fields[i].Name, name) {
+			return fields[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// EqualFold compares a field's name with a lower-case name, ignoring ASCII case.
+func EqualFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i := 0; i < len(lower); i++ {
+		c := b[i]
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
