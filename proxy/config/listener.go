@@ -1,0 +1,372 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/weftmesh/weft/proxy/policy"
+)
+
+// Type URLs of what a listener may hold (docs/xds.md, listener for a
+// destination and virtualInbound).
+const (
+	urlHTTPManager   = typePrefix + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	urlTCPProxy      = typePrefix + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+	urlRouter        = typePrefix + "envoy.extensions.filters.http.router.v3.Router"
+	urlDownstreamTLS = typePrefix + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+	urlRawBuffer     = typePrefix + "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+)
+
+// listener is envoy.config.listener.v3.Listener.
+type listener struct {
+	name   string
+	chains []chain
+	def    *chain
+	api    *httpManager
+
+	// What the chains come to, by the listener's name: the inbound policy, the
+	// fate of unknown destinations, or a destination.
+	inbound  *policy.Inbound
+	fate     Fate
+	protocol Protocol
+	http     *httpManager
+	tcp      *tcpProxy
+}
+
+// chain is a FilterChain with its match and its one terminal filter.
+type chain struct {
+	port      uint32 // 0 is every port
+	transport string
+	alpn      []string
+	tls       bool
+	http      *httpManager
+	tcp       *tcpProxy
+}
+
+// httpManager is HttpConnectionManager. Exactly one of route and inline is set.
+type httpManager struct {
+	stat   string
+	route  string // name, over RDS
+	inline *routes
+}
+
+// tcpProxy is TcpProxy.
+type tcpProxy struct {
+	stat   string
+	shares []share
+}
+
+func decodeListener(b []byte) (*listener, error) {
+	l := &listener{}
+	err := eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.str(&l.name)
+		case 3:
+			return f.in("filter_chains["+itoa(len(l.chains))+"]", func(b []byte) error {
+				c, err := decodeChain(b)
+				if err == nil {
+					l.chains = append(l.chains, *c)
+				}
+				return err
+			})
+		case 25:
+			return f.in("default_filter_chain", func(b []byte) (err error) {
+				l.def, err = decodeChain(b)
+				return err
+			})
+		case 19:
+			return f.in("api_listener", func(b []byte) error { return l.apiListener(b) })
+		case 32, 36:
+			return unsupported("filter_chain_matcher and fcds_config (field %d)", f.num)
+		}
+		return nil
+	})
+	return l, err
+}
+
+func (l *listener) apiListener(b []byte) error {
+	return eachField(b, func(f field) error {
+		if f.num != 1 {
+			return nil
+		}
+		return f.in("api_listener", func(b []byte) error {
+			a, err := decodeAny(b)
+			if err != nil {
+				return err
+			}
+			if a.url != urlHTTPManager {
+				return unsupported("type %q", a.url)
+			}
+			l.api, err = decodeHTTPManager(a.value)
+			return err
+		})
+	})
+}
+
+func decodeChain(b []byte) (*chain, error) {
+	c := &chain{}
+	filters := 0
+	err := eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.in("filter_chain_match", c.decodeMatch)
+		case 3:
+			filters++
+			return f.in("filters", c.decodeFilter)
+		case 6:
+			return f.in("transport_socket", c.decodeSocket)
+		}
+		return nil
+	})
+	if err == nil && filters != 1 {
+		err = unsupported("%d network filters, want one", filters)
+	}
+	return c, err
+}
+
+// decodeMatch refuses every condition that it does not know: without it the
+// chain would take connections that are not its own.
+func (c *chain) decodeMatch(b []byte) error {
+	return eachField(b, func(f field) error {
+		switch f.num {
+		case 8:
+			if err := f.wrappedUint32(&c.port); err != nil {
+				return err
+			}
+			if c.port == 0 || c.port > 65535 {
+				return invalid("destination_port %d", c.port)
+			}
+		case 9:
+			return f.str(&c.transport)
+		case 10:
+			var s string
+			if err := f.str(&s); err != nil {
+				return err
+			}
+			c.alpn = append(c.alpn, s)
+		default:
+			return unsupported("condition (field %d)", f.num)
+		}
+		return nil
+	})
+}
+
+func (c *chain) decodeFilter(b []byte) error {
+	name, a, _, err := decodeNamedAny(b, 4)
+	if err != nil {
+		return err
+	}
+	switch a.url {
+	case urlHTTPManager:
+		c.http, err = decodeHTTPManager(a.value)
+	case urlTCPProxy:
+		c.tcp, err = decodeTCPProxy(a.value)
+	default:
+		err = unsupported("type %q", a.url)
+	}
+	return at(name, err)
+}
+
+// decodeNamedAny reads the messages that carry an extension: name = 1 and
+// typed_config as given. disabled or optional are of HttpFilter only.
+func decodeNamedAny(b []byte, typed int32) (name string, a anyMessage, skip bool, err error) {
+	optional := false
+	err = eachField(b, func(f field) (err error) {
+		switch {
+		case f.num == 1:
+			return f.str(&name)
+		case int32(f.num) == typed:
+			return f.in("typed_config", func(b []byte) (err error) {
+				a, err = decodeAny(b)
+				return err
+			})
+		case typed == 4 && f.num == 5:
+			return unsupported("config_discovery of filter %q", name)
+		case typed == 4 && f.num == 6:
+			return f.bool(&optional)
+		case typed == 4 && f.num == 7:
+			return f.bool(&skip)
+		}
+		return nil
+	})
+	if optional && a.url != urlRouter {
+		skip = true
+	}
+	return name, a, skip, err
+}
+
+// decodeSocket accepts plaintext and mutual TLS. A TLS context that does not
+// demand a client certificate is refused, as is one that accepts just some
+// clients: this proxy accepts every identity of the mesh.
+func (c *chain) decodeSocket(b []byte) error {
+	name, a, _, err := decodeNamedAny(b, 3)
+	if err != nil {
+		return err
+	}
+	if a.url == urlRawBuffer || a.url == "" && strings.HasSuffix(name, "raw_buffer") {
+		return nil
+	}
+	if a.url != urlDownstreamTLS {
+		return unsupported("transport socket %q of type %q", name, a.url)
+	}
+	c.tls = true
+	demanded := false
+	err = eachField(a.value, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.in("common_tls_context", func(b []byte) error {
+				return eachField(b, func(f field) error {
+					switch f.num {
+					case 3:
+						return f.in("validation_context", acceptsAnyone)
+					case 8:
+						return f.in("combined_validation_context", func(b []byte) error {
+							return eachField(b, func(f field) error {
+								if f.num == 1 {
+									return f.in("default_validation_context", acceptsAnyone)
+								}
+								return nil
+							})
+						})
+					}
+					return nil
+				})
+			})
+		case 2:
+			return at("require_client_certificate", f.wrappedBool(&demanded))
+		}
+		return nil
+	})
+	if err == nil && !demanded {
+		err = invalid("require_client_certificate is not set: the port would accept clients without identity")
+	}
+	return at(name, err)
+}
+
+// acceptsAnyone refuses a CertificateValidationContext that pins certificates
+// or names subjects.
+func acceptsAnyone(b []byte) error {
+	return eachField(b, func(f field) error {
+		switch f.num {
+		case 2, 3, 7, 9, 12, 15:
+			return unsupported("a condition on client certificates (field %d)", f.num)
+		}
+		return nil
+	})
+}
+
+func decodeHTTPManager(b []byte) (*httpManager, error) {
+	m := &httpManager{}
+	routers := 0
+	err := eachField(b, func(f field) error {
+		switch f.num {
+		case 2:
+			return f.str(&m.stat)
+		case 3:
+			return f.in("rds", func(b []byte) error {
+				return eachField(b, func(f field) error {
+					switch f.num {
+					case 1:
+						return f.in("config_source", decodeSource)
+					case 2:
+						return f.str(&m.route)
+					}
+					return nil
+				})
+			})
+		case 4:
+			return f.in("route_config", func(b []byte) (err error) {
+				m.inline, err = decodeRoutes(b)
+				return err
+			})
+		case 5:
+			return f.in("http_filters", func(b []byte) error {
+				name, a, skip, err := decodeNamedAny(b, 4)
+				switch {
+				case err != nil || skip:
+					return err
+				case a.url != urlRouter:
+					return unsupported("filter %q of type %q", name, a.url)
+				}
+				routers++
+				return nil
+			})
+		case 31:
+			return unsupported("scoped_routes")
+		case 38:
+			return unsupported("local_reply_config")
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+	case routers != 1:
+		err = invalid("http_filters: want one envoy.filters.http.router")
+	case (m.route == "") == (m.inline == nil):
+		err = invalid("want rds.route_config_name or route_config")
+	}
+	return m, err
+}
+
+// decodeSource demands that a ConfigSource is this very stream.
+func decodeSource(b []byte) error {
+	return eachField(b, func(f field) error {
+		switch f.num {
+		case 1, 2, 8:
+			return unsupported("a source other than ads (field %d)", f.num)
+		}
+		return nil
+	})
+}
+
+func decodeTCPProxy(b []byte) (*tcpProxy, error) {
+	t := &tcpProxy{}
+	err := eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.str(&t.stat)
+		case 2:
+			s := share{weight: 1}
+			t.shares = []share{s}
+			return f.str(&t.shares[0].cluster)
+		case 10:
+			t.shares = nil
+			return f.in("weighted_clusters", func(b []byte) error {
+				return eachField(b, func(f field) error {
+					if f.num != 1 {
+						return nil
+					}
+					return f.in("clusters", func(b []byte) error {
+						var s share
+						err := eachField(b, func(f field) error {
+							switch f.num {
+							case 1:
+								return f.str(&s.cluster)
+							case 2:
+								return f.uint32(&s.weight)
+							case 3:
+								return unsupported("metadata_match")
+							}
+							return nil
+						})
+						t.shares = append(t.shares, s)
+						return err
+					})
+				})
+			})
+		case 9, 12, 14:
+			return unsupported("metadata_match, tunneling_config and on_demand (field %d)", f.num)
+		}
+		return nil
+	})
+	if err == nil {
+		err = checkShares(t.shares)
+	}
+	return t, err
+}
+
+// isHTTPDetection says whether a chain is for what was detected to be HTTP.
+func (c *chain) isHTTPDetection() bool {
+	return slices.Equal(c.alpn, []string{"http/1.1", "h2c"})
+}

@@ -1,0 +1,367 @@
+package config
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// tracked is a destination with what the store needs to keep it current. It is
+// guarded by the store's lock.
+type tracked struct {
+	dest    *Destination
+	settled bool          // there is an answer: err
+	err     error         // nil, ErrUnknown or ErrIncomplete
+	decided chan struct{} // closed when first settled
+	late    bool          // somebody has waited in vain
+	made    inputs        // what the content in effect was made of
+	since   time.Time     // newer content has been incomplete since then; zero for not
+	idle    int           // sweeps without use
+}
+
+func newTracked(name string) *tracked {
+	t := &tracked{dest: newDestination(name), decided: make(chan struct{})}
+	return t
+}
+
+func (t *tracked) settle(err error) {
+	t.err = err
+	if !t.settled {
+		t.settled = true
+		close(t.decided)
+	}
+}
+
+// inputs is everything that a content depends on, compared by identity.
+type inputs struct {
+	listener *listener
+	routes   *routes
+	clusters map[string]*upstream.Cluster // nil where there is none
+}
+
+func (a *inputs) equal(b *inputs) bool {
+	if a.listener != b.listener || a.routes != b.routes || len(a.clusters) != len(b.clusters) {
+		return false
+	}
+	for n, c := range a.clusters {
+		if o, ok := b.clusters[n]; !ok || o != c {
+			return false
+		}
+	}
+	return true
+}
+
+// applied is a cluster as the registry has it.
+type applied struct {
+	from      *cluster
+	endpoints *assignment
+	handle    *upstream.Cluster
+}
+
+// builtin clusters are known without being sent.
+func builtin(name string) bool {
+	return name == upstream.PassthroughCluster || name == upstream.BlackHoleCluster || name == invalidBackend
+}
+
+// subscribe derives what is needed from what has arrived: each resource names
+// the next ones. It is called with the lock.
+func (s *Store) subscribe() {
+	ls := map[string]bool{virtualInbound: true, virtualOutbound: true}
+	rs, cs, es := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for name, t := range s.dests {
+		ls[name] = true
+		// What is in effect is kept until its successor is complete.
+		if t.made.listener != nil {
+			addNames(t.made.listener, rs, cs)
+			t.made.routes.clusterNames(cs)
+		}
+		if l, a := s.listeners.get(name); a == present {
+			addNames(l, rs, cs)
+		}
+	}
+	for name := range rs {
+		if r, a := s.routes.get(name); a == present {
+			r.clusterNames(cs)
+		}
+	}
+	for name := range cs {
+		if c, a := s.clusters.get(name); a == present && c.eds != "" {
+			es[c.eds] = true
+		}
+	}
+	s.listeners.want(ls)
+	s.routes.want(rs)
+	s.clusters.want(cs)
+	s.endpoints.want(es)
+	s.secrets.want(map[string]bool{rootCA: true})
+	s.kick()
+}
+
+// addNames adds what a listener names.
+func addNames(l *listener, rs, cs map[string]bool) {
+	if l.http != nil {
+		if l.http.route != "" {
+			rs[l.http.route] = true
+		}
+		l.http.inline.clusterNames(cs)
+	}
+	if l.tcp != nil {
+		addClusters(cs, l.tcp.shares)
+	}
+}
+
+func addClusters(cs map[string]bool, shares []share) {
+	for i := range shares {
+		if n := shares[i].cluster; !builtin(n) {
+			cs[n] = true
+		}
+	}
+}
+
+func (r *routes) clusterNames(cs map[string]bool) {
+	if r == nil {
+		return
+	}
+	for i := range r.rules {
+		addClusters(cs, r.rules[i].shares)
+	}
+}
+
+// refresh brings everything in effect up to what has arrived. It is called
+// with the lock, and does nothing where nothing changed.
+func (s *Store) refresh() {
+	s.essentials()
+	s.subscribe()
+	s.applyClusters()
+	for name, t := range s.dests {
+		s.update(name, t)
+	}
+	s.subscribe() // what was just replaced may name what is no longer needed
+	s.dropClusters()
+}
+
+// essentials takes over what every proxy has. None of it is ever taken back.
+func (s *Store) essentials() {
+	in, haveIn := s.listeners.get(virtualInbound)
+	if haveIn == present && s.inbound.Load() != in.inbound {
+		s.inbound.Store(in.inbound)
+	}
+	out, haveOut := s.listeners.get(virtualOutbound)
+	if haveOut == present {
+		s.fate.Store(uint32(out.fate))
+	}
+	b, haveRoots := s.secrets.get(rootCA)
+	if haveRoots == present && !b.Equal(s.trusted) {
+		s.trusted = b
+		if s.opts.Roots != nil {
+			s.opts.Roots(b)
+		}
+	}
+	if !s.isReady && haveIn == present && haveOut == present && haveRoots == present {
+		s.isReady = true
+		close(s.ready)
+	}
+}
+
+// applyClusters brings the registry up to date, for wanted clusters.
+func (s *Store) applyClusters() {
+	for name, e := range s.clusters.entries {
+		if !e.wanted || e.answer != present {
+			continue
+		}
+		a := s.applied[name]
+		if a == nil {
+			a = &applied{}
+			s.applied[name] = a
+		}
+		c := e.value
+		if a.from != c {
+			a.handle = s.opts.Registry.Apply(c.spec)
+			if c.eds == "" && c.spec.Kind == upstream.Pushed {
+				s.opts.Registry.SetEndpoints(name, c.static)
+			}
+			a.from = c
+		}
+		if c.eds == "" {
+			a.endpoints = nil
+			continue
+		}
+		switch v, answer := s.endpoints.get(c.eds); {
+		case answer == present && a.endpoints != v:
+			s.opts.Registry.SetEndpoints(name, v.endpoints)
+			a.endpoints = v
+		case answer == absent && a.endpoints != noEndpoints:
+			s.opts.Registry.SetEndpoints(name, nil)
+			a.endpoints = noEndpoints
+		}
+	}
+}
+
+// noEndpoints stands for an assignment that does not exist.
+var noEndpoints = &assignment{}
+
+// dropClusters removes from the registry what nothing in effect uses.
+func (s *Store) dropClusters() {
+	for name := range s.applied {
+		if e := s.clusters.entries[name]; e == nil || !e.wanted || e.answer == absent {
+			s.opts.Registry.Remove(name)
+			delete(s.applied, name)
+		}
+	}
+}
+
+// update makes new content for a destination where there is reason to. Content
+// takes effect when all that it names has arrived, or has been missing for
+// half of Options.Wait; until then the old one stays.
+func (s *Store) update(name string, t *tracked) {
+	l, answer := s.listeners.get(name)
+	switch answer {
+	case asked:
+		if e := s.listeners.entries[name]; e != nil && e.refused != "" {
+			t.settle(ErrIncomplete)
+		}
+		return
+	case absent:
+		if t.made.listener != nil {
+			t.dest.stale.Store(true)
+			t.dest, t.made = newDestination(name), inputs{}
+		}
+		t.since = time.Time{}
+		t.settle(ErrUnknown)
+		return
+	}
+	in, missing, fatal := s.gather(l)
+	if in.equal(&t.made) {
+		t.since = time.Time{}
+		return
+	}
+	if fatal {
+		// Without routes there is nothing to put in effect.
+		if t.made.listener == nil && s.overdue(t) {
+			t.settle(ErrIncomplete)
+		}
+		return
+	}
+	if missing && !s.overdue(t) {
+		return
+	}
+	st, err := compile(&in)
+	if err != nil {
+		// Decoding has checked all that compilation does.
+		s.log.Error("configuration refused late", "destination", name, "error", err)
+		t.settle(ErrIncomplete)
+		return
+	}
+	t.dest.state.Store(st)
+	t.made, t.since = in, time.Time{}
+	t.settle(nil)
+}
+
+// overdue says whether newer content has been incomplete for long enough: half
+// of what a caller waits, so that it still gets what there is. The first time
+// it asks to be called again then.
+func (s *Store) overdue(t *tracked) bool {
+	limit := s.opts.Wait / 2
+	if t.since.IsZero() {
+		t.since = time.Now()
+		time.AfterFunc(limit, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.refresh()
+		})
+	}
+	return time.Since(t.since) >= limit
+}
+
+// gather collects the inputs of a listener. missing says that something that
+// it names has not arrived yet, fatal that this is its routes.
+func (s *Store) gather(l *listener) (in inputs, missing, fatal bool) {
+	in = inputs{listener: l, clusters: map[string]*upstream.Cluster{}}
+	if l.http != nil {
+		if in.routes = l.http.inline; in.routes == nil {
+			r, answer := s.routes.get(l.http.route)
+			if answer != present {
+				return in, true, true
+			}
+			in.routes = r
+		}
+	}
+	names := map[string]bool{}
+	addNames(l, map[string]bool{}, names)
+	in.routes.clusterNames(names)
+	for n := range names {
+		c, answer := s.clusters.get(n)
+		switch {
+		case answer == asked:
+			missing = true
+			in.clusters[n] = nil
+		case answer == absent:
+			in.clusters[n] = nil
+		default:
+			a := s.applied[n]
+			in.clusters[n] = a.handle
+			if c.eds != "" && a.endpoints == nil {
+				missing = true
+			}
+		}
+	}
+	return in, missing, false
+}
+
+// compile turns inputs into the leaves' types.
+func compile(in *inputs) (*destState, error) {
+	l := in.listener
+	st := &destState{protocol: l.protocol}
+	if l.tcp != nil {
+		st.name = l.tcp.stat
+		sp, err := route.NewSplit(backends(in, l.tcp.shares))
+		if err != nil {
+			return nil, err
+		}
+		st.tcp = sp
+	}
+	if l.http != nil {
+		st.name = l.http.stat
+		st.routes = &route.Table{Name: in.routes.name}
+		for i := range in.routes.rules {
+			u := &in.routes.rules[i]
+			r, err := route.NewRule(route.RuleSpec{
+				Name: u.name, Origin: u.origin, Match: u.match, Headers: u.headers,
+				Status: int(u.status), Backends: backends(in, u.shares),
+			})
+			if err != nil {
+				return nil, at("routes["+itoa(i)+"]", err)
+			}
+			st.routes.Rules = append(st.routes.Rules, r)
+		}
+	}
+	if st.name == "" {
+		st.name = l.name
+	}
+	return st, nil
+}
+
+// Statuses of backends without a cluster.
+const (
+	statusInvalid = 500 // the backend cannot be used
+	statusUnknown = 503 // the cluster does not exist (yet)
+)
+
+func backends(in *inputs, shares []share) []route.Backend {
+	var out []route.Backend
+	for i := range shares {
+		s := &shares[i]
+		b := route.Backend{Name: s.cluster, Weight: s.weight, Headers: s.headers}
+		switch {
+		case s.cluster == invalidBackend:
+			b.Status = statusInvalid
+		case in.clusters[s.cluster] != nil:
+			b.Cluster = in.clusters[s.cluster]
+		default:
+			b.Status = statusUnknown
+		}
+		out = append(out, b)
+	}
+	return out
+}

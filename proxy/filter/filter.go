@@ -1,0 +1,145 @@
+// Package filter is what happens to the head of a message on its way, as one
+// ordered list for each of the four ways through a proxy. The order is told
+// here and nowhere else.
+//
+//	outbound request   1 drop what only proxies may say   2 route's changes   3 backend's changes
+//	outbound response  1 read, then drop, the peer proxy's verdict   2 backend's changes   3 route's changes
+//	inbound request    1 drop what only proxies may say   2 state the peer's identity
+//	inbound response   1 drop what only proxies may say
+//
+// A response that the proxy made itself passes none of them: Failure states
+// the verdict on it.
+package filter
+
+import (
+	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/http"
+)
+
+// Fields that proxies set, in lower case.
+const (
+	// ErrorField tells that a proxy made the response, and why.
+	ErrorField = "weft-proxy-error"
+	// UnprocessedField is "1" where the application certainly has not seen the
+	// request.
+	UnprocessedField = "weft-unprocessed"
+	// ClientIDField tells the application who its peer is.
+	ClientIDField = "l5d-client-id"
+)
+
+// Verdict is what a peer's proxy says of a response.
+type Verdict struct {
+	// ProxyMade means that a proxy made the response, not the application.
+	ProxyMade bool
+	// Unprocessed means that the application has not seen the request.
+	Unprocessed bool
+}
+
+// Step is one pair of changes of a route, or of one of its backends.
+type Step struct{ Request, Response HeaderOps }
+
+// OutboundRequest is the list for a request that the workload sends. Either
+// step may be nil.
+func OutboundRequest(r *http.Request, route, backend *Step) {
+	r.Fields = dropOwn(r.Fields)
+	if route != nil {
+		route.Request.Request(r)
+	}
+	if backend != nil {
+		backend.Request.Request(r)
+	}
+}
+
+// OutboundResponse is the list for a response that the workload receives.
+// mutual says that it came over mutual TLS from a peer's proxy; only then is
+// its verdict believed. The workload never sees the verdict.
+func OutboundResponse(r *http.Response, mutual bool, route, backend *Step) Verdict {
+	v := ReadVerdict(r, mutual)
+	r.Fields = dropOwn(r.Fields)
+	if backend != nil {
+		backend.Response.Response(r)
+	}
+	if route != nil {
+		route.Response.Response(r)
+	}
+	return v
+}
+
+// ReadVerdict reads what a peer's proxy says of a response, without changing
+// it; a response that came without mutual TLS has no verdict.
+func ReadVerdict(r *http.Response, mutual bool) Verdict {
+	var v Verdict
+	if mutual {
+		_, v.ProxyMade = http.Get(r.Fields, ErrorField)
+		u, _ := http.Get(r.Fields, UnprocessedField)
+		v.Unprocessed = v.ProxyMade && len(u) == 1 && u[0] == '1'
+	}
+	return v
+}
+
+// ClientID is the value of ClientIDField for a peer, to be made once for a
+// connection; nil for no identity.
+func ClientID(peer identity.ID, controlNamespace string) []byte {
+	if peer.IsZero() {
+		return nil
+	}
+	return []byte(peer.DNSName(controlNamespace))
+}
+
+// InboundRequest is the list for a request on its way to the application;
+// clientID is of the connection's peer (ClientID).
+func InboundRequest(r *http.Request, clientID []byte) {
+	r.Fields = dropOwn(r.Fields)
+	if len(clientID) > 0 {
+		r.Fields = append(r.Fields, http.Field{Name: clientIDName, Value: clientID})
+	}
+}
+
+// InboundResponse is the list for a response that the application made: it
+// cannot speak for the proxy.
+func InboundResponse(r *http.Response) { r.Fields = dropOwn(r.Fields) }
+
+// Failure states on a response that the proxy made itself why it did, and
+// whether the application has certainly not seen the request. It is for peers
+// that are proxies (mutual TLS); reason must be a short constant phrase.
+func Failure(r *http.Response, reason string, unprocessed bool) {
+	r.Fields = append(r.Fields, http.Field{Name: errorName, Value: []byte(reason)})
+	if unprocessed {
+		r.Fields = append(r.Fields, http.Field{Name: unprocessedName, Value: one})
+	}
+}
+
+var (
+	errorName       = []byte(ErrorField)
+	unprocessedName = []byte(UnprocessedField)
+	clientIDName    = []byte(ClientIDField)
+	one             = []byte("1")
+)
+
+// dropOwn removes the fields that only proxies may set. One pass over the
+// first letters decides for nearly every message that there are none.
+func dropOwn(f []http.Field) []http.Field {
+	for i := range f {
+		if own(f[i].Name) {
+			n := i
+			for _, x := range f[i+1:] {
+				if !own(x.Name) {
+					f[n] = x
+					n++
+				}
+			}
+			return f[:n]
+		}
+	}
+	return f
+}
+
+func own(name []byte) bool {
+	switch len(name) {
+	case len(ClientIDField):
+		return http.EqualFold(name, ClientIDField)
+	case len(ErrorField): // and UnprocessedField, of the same length
+		return http.EqualFold(name, ErrorField) || http.EqualFold(name, UnprocessedField)
+	}
+	return false
+}

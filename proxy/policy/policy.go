@@ -1,0 +1,134 @@
+// Package policy decides what an inbound port does with a connection: whether
+// plaintext is accepted at all, and which protocol is spoken to the
+// application. It is a pure function of the port's policy and of what has been
+// seen of the connection.
+package policy
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Reasons of a refused connection; errors.Is finds them.
+var (
+	// ErrPlaintext means that the port demands mutual TLS.
+	ErrPlaintext = errors.New("plaintext refused: the port demands mutual TLS")
+	// ErrProtocol means that the port does not speak the protocol offered.
+	ErrProtocol = errors.New("protocol refused")
+	// ErrNoPolicy means that no configuration covers the port.
+	ErrNoPolicy = errors.New("no policy for the port")
+)
+
+// Mode says which connections a port accepts. The zero value accepts none, so
+// that a missing policy fails closed.
+type Mode uint8
+
+const (
+	// Closed accepts nothing.
+	Closed Mode = iota
+	// Strict accepts mutual TLS of the mesh only.
+	Strict
+	// Permissive accepts plaintext as well.
+	Permissive
+)
+
+func (m Mode) String() string {
+	return [...]string{"CLOSED", "STRICT", "PERMISSIVE"}[m]
+}
+
+// Protocol is what is declared of a port.
+type Protocol uint8
+
+const (
+	// Detect means that each connection's first bytes decide.
+	Detect Protocol = iota
+	// HTTP means HTTP/1 or HTTP/2, by the first bytes.
+	HTTP
+	// Opaque means bytes without meaning.
+	Opaque
+)
+
+func (p Protocol) String() string { return [...]string{"detect", "http", "opaque"}[p] }
+
+// Port is the policy of one inbound port.
+type Port struct {
+	Mode     Mode
+	Protocol Protocol
+}
+
+// Inbound is the policy of all inbound ports. It is immutable.
+type Inbound struct {
+	Ports map[uint16]Port
+	// Default holds for every port that Ports does not name.
+	Default Port
+}
+
+// Port returns the policy of one port. A nil Inbound accepts nothing.
+func (in *Inbound) Port(n uint16) Port {
+	if in == nil {
+		return Port{}
+	}
+	if p, ok := in.Ports[n]; ok {
+		return p
+	}
+	return in.Default
+}
+
+// ALPN protocols of mesh TLS (docs/xds.md, between two proxies).
+const (
+	ALPNHTTP1 = "weft-http/1.1"
+	ALPNHTTP2 = "weft-h2"
+	ALPNTCP   = "weft-tcp"
+)
+
+// Action is what is done with a connection.
+type Action uint8
+
+const (
+	// Refuse closes it.
+	Refuse Action = iota
+	// Sniff looks at the first bytes, then serves HTTP or forwards bytes.
+	Sniff
+	// ServeHTTP looks at the first bytes to tell HTTP/1 from HTTP/2.
+	ServeHTTP
+	// ServeHTTP1 and ServeHTTP2 know already.
+	ServeHTTP1
+	ServeHTTP2
+	// Forward copies bytes.
+	Forward
+)
+
+// Mutual decides over a connection that has completed mutual TLS with the
+// given ALPN protocol.
+func (p Port) Mutual(alpn string) (Action, error) {
+	if p.Mode == Closed {
+		return Refuse, ErrNoPolicy
+	}
+	switch {
+	case alpn == ALPNTCP:
+		return Forward, nil
+	case p.Protocol == Opaque:
+		return Refuse, fmt.Errorf("%w: %s on an opaque port", ErrProtocol, alpn)
+	case alpn == ALPNHTTP1:
+		return ServeHTTP1, nil
+	case alpn == ALPNHTTP2:
+		return ServeHTTP2, nil
+	}
+	return Refuse, fmt.Errorf("%w: ALPN %q", ErrProtocol, alpn)
+}
+
+// Plain decides over a connection without mesh TLS. tls says that it begins
+// with a ClientHello of the application's own TLS, which is forwarded unseen.
+func (p Port) Plain(tls bool) (Action, error) {
+	switch {
+	case p.Mode == Closed:
+		return Refuse, ErrNoPolicy
+	case p.Mode != Permissive:
+		return Refuse, ErrPlaintext
+	case tls || p.Protocol == Opaque:
+		return Forward, nil
+	case p.Protocol == HTTP:
+		return ServeHTTP, nil
+	}
+	return Sniff, nil
+}

@@ -1,0 +1,51 @@
+package policy
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestDecisions(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		port   Port
+		mutual string // ALPN, or "" for plaintext
+		tls    bool
+		want   Action
+		err    error
+	}{
+		{"nothing is known", Port{}, "", false, Refuse, ErrNoPolicy},
+		{"nothing is known, mutual", Port{}, ALPNTCP, false, Refuse, ErrNoPolicy},
+		{"strict, plaintext", Port{Strict, Detect}, "", false, Refuse, ErrPlaintext},
+		{"strict, the application's TLS", Port{Strict, Detect}, "", true, Refuse, ErrPlaintext},
+		{"strict, HTTP/1", Port{Strict, Detect}, ALPNHTTP1, false, ServeHTTP1, nil},
+		{"strict, HTTP/2", Port{Strict, HTTP}, ALPNHTTP2, false, ServeHTTP2, nil},
+		{"strict, bytes", Port{Strict, HTTP}, ALPNTCP, false, Forward, nil},
+		{"opaque, HTTP/1 in TLS", Port{Permissive, Opaque}, ALPNHTTP1, false, Refuse, ErrProtocol},
+		{"opaque, bytes in TLS", Port{Permissive, Opaque}, ALPNTCP, false, Forward, nil},
+		{"unknown ALPN", Port{Permissive, HTTP}, "weft-next", false, Refuse, ErrProtocol},
+		{"permissive HTTP", Port{Permissive, HTTP}, "", false, ServeHTTP, nil},
+		{"permissive HTTP, TLS", Port{Permissive, HTTP}, "", true, Forward, nil},
+		{"permissive, detected", Port{Permissive, Detect}, "", false, Sniff, nil},
+		{"permissive, opaque", Port{Permissive, Opaque}, "", false, Forward, nil},
+	} {
+		got, err := c.port.Plain(c.tls)
+		if c.mutual != "" {
+			got, err = c.port.Mutual(c.mutual)
+		}
+		if got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+}
+
+func TestPorts(t *testing.T) {
+	in := &Inbound{Ports: map[uint16]Port{80: {Permissive, HTTP}}, Default: Port{Strict, Detect}}
+	if in.Port(80) != (Port{Permissive, HTTP}) || in.Port(81) != (Port{Strict, Detect}) {
+		t.Error("wrong port")
+	}
+	var none *Inbound
+	if none.Port(80) != (Port{}) {
+		t.Error("no policy lets something in")
+	}
+}

@@ -1,0 +1,144 @@
+// Package route decides which rule a request falls under and which backend of
+// the rule gets it. It is pure: compiled matchers over the views of a head,
+// and a weighted choice over a random number that the caller brings.
+package route
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/weftmesh/weft/proxy/filter"
+	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// Table is the rules of one destination. It is immutable.
+type Table struct {
+	// Name is <host>:<port> of the destination.
+	Name  string
+	Rules []*Rule
+}
+
+// Match returns the first rule that matches, or nil: the request is answered
+// 404. A nil table matches nothing.
+func (t *Table) Match(r *http.Request) *Rule {
+	if t == nil {
+		return nil
+	}
+	for _, u := range t.Rules {
+		if u.match.Match(r) {
+			return u
+		}
+	}
+	return nil
+}
+
+// RuleSpec is what a rule is made of.
+type RuleSpec struct {
+	// Name labels the rule in telemetry and dumps; Origin is the object that it
+	// came from (kind namespace/name).
+	Name, Origin string
+	Match        MatchSpec
+	// Backends share the requests by weight.
+	Backends []Backend
+	// Status answers every request where there is no backend; 0 means 500.
+	Status  int
+	Headers filter.Step
+}
+
+// Rule is one compiled route. It is immutable.
+type Rule struct {
+	Name, Origin string
+	Headers      filter.Step
+	match        matcher
+	spec         MatchSpec
+	split        Split
+}
+
+// Backend is one share of a rule.
+type Backend struct {
+	// Name is the cluster's.
+	Name   string
+	Weight uint32
+	// Cluster is nil where Status answers instead.
+	Cluster *upstream.Cluster
+	// Status is what to answer where Cluster is nil: 500 for a backend that
+	// cannot be used, 503 for a cluster that is not known.
+	Status  int
+	Headers filter.Step
+}
+
+// NewRule compiles a rule. Its errors name the field that is wrong.
+func NewRule(s RuleSpec) (*Rule, error) {
+	m, err := compile(s.Match)
+	if err != nil {
+		return nil, fmt.Errorf("match: %w", err)
+	}
+	b := s.Backends
+	if len(b) == 0 {
+		if s.Status == 0 {
+			s.Status = 500
+		}
+		b = []Backend{{Weight: 1, Status: s.Status}}
+	}
+	sp, err := NewSplit(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{Name: s.Name, Origin: s.Origin, Headers: s.Headers, match: m, spec: s.Match, split: *sp}, nil
+}
+
+// Pick chooses a backend by weight; random is uniformly distributed.
+func (r *Rule) Pick(random uint64) *Backend { return r.split.Pick(random) }
+
+// Backends are the shares of the rule; the caller must not change them.
+func (r *Rule) Backends() []Backend { return r.split.backends }
+
+// Matches is the rule's condition, for dumps.
+func (r *Rule) Matches() MatchSpec { return r.spec }
+
+// Split is a weighted choice. It is immutable.
+type Split struct {
+	backends []Backend
+	sum      []uint64 // weight of backends 0 to i
+}
+
+// ErrNoWeight means that no backend has any weight.
+var ErrNoWeight = fmt.Errorf("weights of all backends are zero")
+
+// NewSplit makes a split; at least one weight must be above zero. The slice is
+// the split's afterwards.
+func NewSplit(b []Backend) (*Split, error) {
+	s := &Split{backends: b}
+	var total uint64
+	for i := range b {
+		total += uint64(b[i].Weight)
+		s.sum = append(s.sum, total)
+	}
+	if total == 0 {
+		return nil, ErrNoWeight
+	}
+	return s, nil
+}
+
+// Pick chooses a backend by weight; random is uniformly distributed. A nil
+// split has none.
+func (s *Split) Pick(random uint64) *Backend {
+	if s == nil {
+		return nil
+	}
+	if len(s.backends) == 1 {
+		return &s.backends[0]
+	}
+	// The remainder's bias is below 2^-32 for any sum of 32-bit weights.
+	x := random % s.sum[len(s.sum)-1]
+	return &s.backends[sort.Search(len(s.sum), func(i int) bool { return x < s.sum[i] })]
+}
+
+// Backends are the shares; the caller must not change them.
+func (s *Split) Backends() []Backend {
+	if s == nil {
+		return nil
+	}
+	return s.backends
+}
