@@ -167,7 +167,8 @@ func (s *shopRun) run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	inner, stop := context.WithCancel(ctx)
+	// Workloads end after the last answer of the load is in and counted.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	failed := make(chan error, len(s.workloads))
 	up := make(chan string, len(s.workloads))
@@ -195,11 +196,8 @@ func (s *shopRun) run(ctx context.Context) error {
 	}
 	s.announce()
 	loadEnded := make(chan struct{})
-	go func() { load{url: s.front + "/", rate: s.Rate}.run(inner); close(loadEnded) }()
-	err := s.watch(inner)
-	stop()
-	<-loadEnded
-	return err
+	go func() { load{url: s.front + "/", rate: s.Rate}.run(ctx); close(loadEnded) }()
+	return s.watch(ctx, loadEnded)
 }
 
 // supervise keeps one workload up. Only its first start can fail the demo.
@@ -305,7 +303,7 @@ type Report struct {
 }
 
 // watch shows the table each second and reports at the end.
-func (s *shopRun) watch(ctx context.Context) error {
+func (s *shopRun) watch(ctx context.Context, loadEnded <-chan struct{}) error {
 	var (
 		began   = time.Now()
 		all     = newTally()
@@ -315,7 +313,9 @@ func (s *shopRun) watch(ctx context.Context) error {
 		rows    = 0
 	)
 	for live := true; live; {
-		live = sleep(ctx, time.Second)
+		if live = sleep(ctx, time.Second); !live {
+			<-loadEnded
+		}
 		sent = s.collect(context.WithoutCancel(ctx), all)
 		now := all.byService()
 		if !s.JSON {

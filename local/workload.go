@@ -59,11 +59,14 @@ func (w *workload) allocate(p *ports) error {
 	return nil
 }
 
-// register tells the control plane that the workload can be reached.
-func (w *workload) register(f Folder) error {
+// register tells the control plane who the workload is, which its proxy's
+// configuration follows, and, once it is reachable, which services it is.
+func (w *workload) register(f Folder, reachable bool) error {
 	objects := []any{podObject(w.namespace, w.pod, w.service, w.labels, w.inbound)}
-	for _, s := range w.services {
-		objects = append(objects, sliceObject(w.namespace, s, w.pod, w.inbound))
+	if reachable {
+		for _, s := range w.services {
+			objects = append(objects, sliceObject(w.namespace, s, w.pod, w.inbound))
+		}
 	}
 	y, err := documents("Written while "+w.pod+" runs; removed when it ends.", objects...)
 	if err != nil {
@@ -105,6 +108,9 @@ func (m *mesh) up(ctx context.Context, w *workload) (*running, error) {
 		return nil, err
 	}
 	r := &running{}
+	if err := w.register(m.folder, false); err != nil {
+		return nil, err
+	}
 	fail := func(err error) (*running, error) {
 		m.down(w, r)
 		return nil, err
@@ -125,7 +131,7 @@ func (m *mesh) up(ctx context.Context, w *workload) (*running, error) {
 	if err := waitFor(ctx, 0, r.app, func() bool { return accepts(w.port) }); err != nil {
 		return fail(fmt.Errorf("%s does not listen on 127.0.0.1:%d: %w", w.pod, w.port, err))
 	}
-	if err := w.register(m.folder); err != nil {
+	if err := w.register(m.folder, true); err != nil {
 		return fail(err)
 	}
 	return r, nil
