@@ -1,0 +1,58 @@
+package conn
+
+import "syscall"
+
+func (c *Conn) onPeek(fd uintptr) { c.peekN, c.peekE = sysPeek(fd, &c.peeked) }
+
+// Alive is a cheap check that an idle connection is open and silent: no unread
+// byte, no end of stream, no error. Only its owner may call it.
+func (c *Conn) Alive() bool {
+	if c.closed.Load() || c.inErr != nil || c.r != c.w {
+		return false
+	}
+	if c.tls != nil {
+		return c.aliveTLS()
+	}
+	if c.rc == nil {
+		return true // nothing can be known without reading
+	}
+	return c.rc.Control(c.peekFn) == nil && c.peekE == syscall.EAGAIN
+}
+
+// Readable tells whether Fill would return without waiting (bytes, an end, or
+// an error). For TLS it errs on the side of true: the record that has arrived
+// may carry no application data.
+func (c *Conn) Readable() bool {
+	if c.r != c.w || c.inErr != nil {
+		return true
+	}
+	if c.under != nil {
+		return c.under.Readable()
+	}
+	if c.rc == nil {
+		return false
+	}
+	return c.rc.Control(c.peekFn) != nil || c.peekE != syscall.EAGAIN
+}
+
+// PeerGone tells whether the peer is known to have closed or reset the
+// connection. Unread bytes hide it. It may be called while another goroutine
+// reads.
+func (c *Conn) PeerGone() bool {
+	if c.closed.Load() {
+		return true
+	}
+	if c.under != nil {
+		return c.under.PeerGone()
+	}
+	if c.rc == nil {
+		return false
+	}
+	var b [1]byte
+	var n int
+	var e syscall.Errno
+	if c.rc.Control(func(fd uintptr) { n, e = sysPeek(fd, &b) }) != nil {
+		return true
+	}
+	return e == 0 && n == 0 || e != 0 && e != syscall.EAGAIN
+}

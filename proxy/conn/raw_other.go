@@ -1,0 +1,16 @@
+//go:build !linux
+
+package conn
+
+import "syscall"
+
+// Elsewhere connections are driven by their own methods.
+const rawSupported = false
+
+func sysRead(uintptr, []byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+
+func sysWrite(uintptr, *[2]syscall.Iovec, []byte, []byte) (int, syscall.Errno) {
+	return 0, syscall.ENOSYS
+}
+
+func sysPeek(uintptr, *[1]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }

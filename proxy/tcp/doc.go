@@ -1,0 +1,2 @@
+// Package tcp carries bytes between two connections without looking at them.
+package tcp

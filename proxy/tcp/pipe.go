@@ -1,0 +1,140 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/conn"
+)
+
+// ErrIdle is the end of a pipe on which nothing moved for Options.Idle.
+var ErrIdle = errors.New("tcp: idle timeout")
+
+// Options of a pipe. The zero value never times out.
+type Options struct {
+	// Idle is how long both directions may be silent; 0 is for ever.
+	Idle time.Duration
+	// OnBytes, when set, is told of bytes as they are passed on, from both
+	// directions at once. It must not block.
+	OnBytes func(aToB, bToA int)
+}
+
+// Pipe carries bytes both ways until both ends have closed, one fails, the
+// pipe is idle for too long (ErrIdle) or ctx ends. A half-close of one side is
+// passed to the other; a failure resets the other side. Both connections are
+// closed when Pipe returns. Bytes that are already buffered in a or b go first.
+//
+// Each direction is one goroutine that reads only when what it read before has
+// been taken by the other side, so that a slow reader slows its writer down.
+func Pipe(ctx context.Context, a, b *conn.Conn, o Options) (aToB, bToA int64, err error) {
+	a.SetDuplex()
+	b.SetDuplex()
+	p := &pipe{a: a, b: b}
+	stop := context.AfterFunc(ctx, func() { p.fail(context.Cause(ctx)) })
+	defer stop()
+	if o.Idle > 0 {
+		// Two ticks without a byte are the end: no timer is touched per byte.
+		tick := o.Idle / 2
+		var last uint64
+		silent := 0
+		var mu sync.Mutex
+		var timer *time.Timer
+		mu.Lock()
+		timer = time.AfterFunc(tick, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := p.moved.Load(); now != last {
+				last, silent = now, 0
+			} else if silent++; silent >= 2 {
+				p.fail(ErrIdle)
+				return
+			}
+			timer.Reset(tick)
+		})
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			defer mu.Unlock()
+			timer.Stop()
+		}()
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		bToA = p.copy(a, b, func(n int) {
+			if o.OnBytes != nil {
+				o.OnBytes(0, n)
+			}
+		})
+	})
+	aToB = p.copy(b, a, func(n int) {
+		if o.OnBytes != nil {
+			o.OnBytes(n, 0)
+		}
+	})
+	wg.Wait()
+	a.Close()
+	b.Close()
+	return aToB, bToA, p.cause()
+}
+
+type pipe struct {
+	a, b  *conn.Conn
+	moved atomic.Uint64 // grows with each piece
+
+	mu  sync.Mutex
+	err error // the first one
+}
+
+func (p *pipe) cause() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// fail ends both directions at once: whoever waits for either end is told by a
+// reset that bytes are missing.
+func (p *pipe) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+		p.a.Abort()
+		p.b.Abort()
+	}
+}
+
+// copy carries one direction to its end.
+func (p *pipe) copy(dst, src *conn.Conn, count func(int)) (n int64) {
+	for {
+		b := src.Buffered()
+		if len(b) == 0 {
+			switch err := src.Fill(); {
+			case err == io.EOF:
+				if err := dst.CloseWrite(); err != nil {
+					p.fail(err)
+				}
+				return n
+			case err != nil:
+				p.fail(err)
+				return n
+			}
+			continue
+		}
+		m, err := dst.Write(b)
+		if err == nil {
+			err = dst.Flush()
+		}
+		if err != nil {
+			p.fail(err)
+			return n
+		}
+		src.Discard(m)
+		n += int64(m)
+		p.moved.Add(1)
+		count(m)
+	}
+}

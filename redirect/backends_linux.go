@@ -1,0 +1,3 @@
+package redirect
+
+func backends() []backend { return []backend{nft{}, legacy{}} }
