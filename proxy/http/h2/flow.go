@@ -1,0 +1,168 @@
+package h2
+
+import "sync"
+
+const (
+	smallChunk = 4 << 10
+	largeChunk = 16 << 10
+)
+
+var (
+	smallChunks = sync.Pool{New: func() any { return new([smallChunk]byte) }}
+	largeChunks = sync.Pool{New: func() any { return new([largeChunk]byte) }}
+)
+
+// chunk is pooled memory with unread bytes at [off:end].
+type chunk struct {
+	mem      []byte
+	off, end int
+}
+
+// chunks is a queue of bytes in pooled memory. Bytes are added behind views
+// that were handed out and never move.
+type chunks struct {
+	list []chunk
+	size int // bytes unread
+}
+
+func newChunk(n int) chunk {
+	if n <= smallChunk {
+		return chunk{mem: smallChunks.Get().(*[smallChunk]byte)[:]}
+	}
+	return chunk{mem: largeChunks.Get().(*[largeChunk]byte)[:]}
+}
+
+func (k chunk) free() {
+	if len(k.mem) == smallChunk {
+		smallChunks.Put((*[smallChunk]byte)(k.mem))
+	} else {
+		largeChunks.Put((*[largeChunk]byte)(k.mem))
+	}
+}
+
+// add copies p to the end.
+func (q *chunks) add(p []byte) {
+	q.size += len(p)
+	for len(p) > 0 {
+		if n := len(q.list); n > 0 {
+			k := &q.list[n-1]
+			m := copy(k.mem[k.end:], p)
+			k.end += m
+			if p = p[m:]; len(p) == 0 {
+				return
+			}
+			// Small pieces that pile up get large chunks.
+			q.list = append(q.list, newChunk(largeChunk))
+			continue
+		}
+		q.list = append(q.list, newChunk(len(p)))
+	}
+}
+
+// front returns unread bytes of the first chunk; empty where there are none.
+func (q *chunks) front() []byte {
+	if len(q.list) == 0 {
+		return nil
+	}
+	k := &q.list[0]
+	return k.mem[k.off:k.end]
+}
+
+// discard drops n bytes, at most what front returned.
+func (q *chunks) discard(n int) {
+	if n == 0 {
+		return
+	}
+	k := &q.list[0]
+	k.off += n
+	q.size -= n
+	if k.off == k.end {
+		k.free()
+		q.list = append(q.list[:0], q.list[1:]...)
+	}
+}
+
+func (q *chunks) free() {
+	for _, k := range q.list {
+		k.free()
+	}
+	*q = chunks{}
+}
+
+// credit notes n received bytes of the connection's window as taken over, and
+// gives the window back by halves unless too much lies unread. mu is held.
+func (c *mux) credit(n int) {
+	c.unacked += int64(n)
+	c.giveConn()
+}
+
+func (c *mux) giveConn() {
+	if c.ended || c.unacked < connWindow/2 || c.buffered >= c.o.MaxBuffered {
+		return
+	}
+	c.out = appendWindowUpdate(c.out, 0, uint32(c.unacked))
+	c.recvAvail += c.unacked
+	c.unacked = 0
+	c.kick()
+}
+
+// unbuffer notes that n bytes are no longer held for streams. mu is held.
+func (c *mux) unbuffer(n int) {
+	if n > 0 {
+		c.buffered -= n
+		c.giveConn()
+	}
+}
+
+// giveBack gives the stream's window back by halves. mu is held.
+func (s *Stream) giveBack(n int) {
+	s.unacked += int32(n)
+	if s.remoteEnd || s.err != nil || s.unacked < s.c.o.Window/2 {
+		return
+	}
+	s.c.out = appendWindowUpdate(s.c.out, s.id, uint32(s.unacked))
+	s.recv += s.unacked
+	s.unacked = 0
+	s.c.kick()
+}
+
+// windowUpdate adds to the windows that the peer gives us. mu is held.
+func (c *mux) windowUpdate(id, n uint32) *ConnError {
+	if id == 0 {
+		if n == 0 {
+			return connErr(CodeProtocol, "WINDOW_UPDATE of 0")
+		}
+		if c.sendAvail += int64(n); c.sendAvail > maxWindow {
+			return connErr(CodeFlowControl, "connection window exceeds 2^31-1")
+		}
+		c.wakeBlocked()
+		return nil
+	}
+	s := c.streams[id]
+	if s == nil {
+		if c.isIdle(id) {
+			return connErr(CodeProtocol, "WINDOW_UPDATE for an idle stream")
+		}
+		return nil
+	}
+	if n == 0 {
+		return c.streamError(s, CodeProtocol, "WINDOW_UPDATE of 0")
+	}
+	if s.send += int64(n); s.send > maxWindow {
+		return c.streamError(s, CodeFlowControl, "stream window exceeds 2^31-1")
+	}
+	s.canWrite.Signal()
+	return nil
+}
+
+// changeWindows applies a new SETTINGS_INITIAL_WINDOW_SIZE to open streams. mu
+// is held.
+func (c *mux) changeWindows(delta int64) *ConnError {
+	for _, s := range c.streams {
+		if s.send += delta; s.send > maxWindow {
+			return connErr(CodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE exceeds a stream's window")
+		}
+		s.canWrite.Signal()
+	}
+	return nil
+}

@@ -1,0 +1,333 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+const (
+	// connWindow is the connection's receive window, in bytes. It is given
+	// back on receipt, not on reading, up to Options.MaxBuffered.
+	connWindow = 1 << 20
+	// outLimit bounds the frames that wait to be written, in bytes: streams
+	// wait above it. What must be said to the peer at once may exceed it.
+	outLimit = 64 << 10
+	// idleBuffer is how much of the output buffer an idle connection may keep,
+	// in bytes.
+	idleBuffer = 4 << 10
+	// replyLimit bounds replies that the peer does not take, in bytes.
+	replyLimit = 256 << 10
+	// blockLimit bounds a compressed head, in bytes.
+	blockLimit = 128 << 10
+	// linger is how long the reader waits for the peer to close after the last
+	// frame was sent, so that the frame is not lost to a TCP reset.
+	linger = time.Second
+	// drainWait bounds the wait for the reply to the PING between the two
+	// GOAWAYs of an orderly end (RFC 9113, section 6.8).
+	drainWait = time.Second
+)
+
+// drainPing marks the PING between the two GOAWAYs; alivePing the keep-alive.
+var (
+	drainPing = [8]byte{'w', 'e', 'f', 't', 'd', 'r', 'n', 1}
+	alivePing = [8]byte{'w', 'e', 'f', 't', 'a', 'l', 'v', 1}
+)
+
+// Transport is the byte stream below a connection. Fill, Buffered and Discard
+// are called by one goroutine, Write and Flush by one other; the rest by any.
+type Transport interface {
+	// Fill blocks until at least one more byte is buffered.
+	Fill() error
+	// Buffered returns what was read and not discarded, valid until Fill.
+	Buffered() []byte
+	Discard(n int)
+	Write(p []byte) (int, error)
+	Flush() error
+	// SetDuplex tells that Fill must not flush.
+	SetDuplex()
+	CloseWrite() error
+	Close() error
+}
+
+// mux is one connection, of either side.
+type mux struct {
+	t      Transport
+	o      Options
+	client bool
+	serve  func(*Stream) // server: runs a stream
+	done   chan struct{} // closed when the reader has ended
+	ready  chan struct{} // closed with the peer's first SETTINGS, or at the end
+	frames atomic.Uint32 // frames received, for the keep-alive
+
+	// of the reader alone
+	dec   *hpack.Decoder
+	head  headReader
+	cont  frameHeader // the HEADERS that CONTINUATION frames complete
+	block []byte
+
+	mu       sync.Mutex
+	calm     calm
+	after    []func() // to be called once mu is free
+	streams  map[uint32]*Stream
+	blocked  []*Stream // writers that wait for the connection
+	handlers int       // server: handlers that run, also of ended streams
+	idle     sync.Cond // handlers == 0
+
+	out      []byte
+	replies  int // bytes of out that answer the peer's frames
+	flushing bool
+	enc      *hpack.Encoder
+	encBuf   blockBuffer
+
+	peer      settings
+	greeted   bool // the peer's first SETTINGS came
+	sendAvail int64
+	recvAvail int64
+	unacked   int64 // received and not given back
+	buffered  int   // held by all streams, unread
+
+	lastPeer uint32 // highest stream that the peer opened
+	nextOwn  uint32 // next stream that this side opens
+	resets   resetRing
+
+	draining  bool
+	saidLast  bool        // the last GOAWAY was sent
+	goAway    uint32      // streams of the peer above it are ignored
+	peerAway  bool        // the peer sent GOAWAY
+	ended     bool        // no frame is handled or queued any more
+	err       error       // why, nil for an orderly end
+	late      *time.Timer // closes the connection some time after the end
+	closeOnce sync.Once
+}
+
+func newMux(t Transport, o Options, client bool) *mux {
+	c := &mux{
+		t: t, o: o.withDefaults(), client: client, done: make(chan struct{}), ready: make(chan struct{}),
+		streams: map[uint32]*Stream{}, peer: initialSettings(), sendAvail: defaultWindow, recvAvail: connWindow,
+		nextOwn: 2, goAway: maxWindow,
+	}
+	if client {
+		c.nextOwn = 1
+	}
+	c.idle.L = &c.mu
+	t.SetDuplex()
+	c.calm = newCalm(c.o)
+	c.dec = hpack.NewDecoder(4096, c.head.field)
+	c.enc = hpack.NewEncoder(&c.encBuf)
+	return c
+}
+
+// greet queues what this side says first.
+func (c *mux) greet() {
+	c.mu.Lock()
+	defer c.unlock()
+	pairs := [][2]uint32{{setInitialWindow, uint32(c.o.Window)}, {setMaxHeaderList, uint32(c.o.MaxHead)}}
+	if c.client {
+		c.out = append(c.out, preface...)
+		pairs = append(pairs, [2]uint32{setEnablePush, 0})
+	} else {
+		pairs = append(pairs, [2]uint32{setMaxStreams, c.o.MaxStreams}, [2]uint32{setExtendedConnect, 1})
+	}
+	c.out = appendSettings(c.out, pairs...)
+	c.out = appendWindowUpdate(c.out, 0, connWindow-defaultWindow)
+	c.kick()
+}
+
+// unlock frees mu and then calls what had to wait for that.
+func (c *mux) unlock() {
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// run reads until the connection is over and returns why (nil for an orderly
+// end). It owns the transport's read side.
+func (c *mux) run() error {
+	hand := time.AfterFunc(c.o.HandshakeTimeout, func() {
+		c.mu.Lock()
+		defer c.unlock()
+		if !c.greeted {
+			c.end(connErr(CodeSettingsTimeout, "no SETTINGS from the peer"))
+		}
+	})
+	stop := c.keepAlive()
+	err := c.readAll()
+	hand.Stop()
+	stop()
+
+	c.mu.Lock()
+	var ce *ConnError
+	switch {
+	case errors.As(err, &ce):
+		c.end(ce)
+	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && len(c.streams) == 0:
+		c.end(nil)
+	case err != nil:
+		c.end(&ConnError{Code: CodeInternal, Reason: "read failed", Err: err})
+	}
+	c.unlock()
+	c.linger(err)
+	c.late.Stop()
+	c.close()
+	close(c.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// linger lets the last frames reach a peer that still talks, as long as end
+// allows it.
+func (c *mux) linger(err error) {
+	var ce *ConnError
+	if err != nil && !errors.As(err, &ce) && !errors.Is(err, io.EOF) {
+		return
+	}
+	for err == nil || ce != nil {
+		c.t.Discard(len(c.t.Buffered()))
+		if c.t.Fill() != nil {
+			return
+		}
+	}
+	// The peer has closed its side; wait until ours is written.
+	c.mu.Lock()
+	for c.flushing {
+		c.idle.Wait()
+	}
+	c.mu.Unlock()
+}
+
+func (c *mux) close() { c.closeOnce.Do(func() { c.t.Close() }) }
+
+// end fails every stream and queues the last GOAWAY; the writer then closes
+// its side. err nil means an orderly end. mu is held.
+func (c *mux) end(err error) {
+	if c.ended {
+		return
+	}
+	c.ended, c.err = true, err
+	if !c.greeted {
+		c.greeted = true
+		close(c.ready)
+	}
+	code, reason := CodeNo, ""
+	var ce *ConnError
+	if errors.As(err, &ce) && ce.Err == nil && !ce.Remote {
+		code, reason = ce.Code, ce.Reason
+	}
+	if ce == nil || ce.Err == nil {
+		c.out = appendGoAway(c.out, min(c.lastPeer, c.goAway), code, reason)
+	} else {
+		c.out = c.out[:0]
+	}
+	cause := err
+	if cause == nil {
+		cause = ErrClosed
+	}
+	for _, s := range c.streams {
+		s.fail(cause)
+	}
+	clear(c.streams)
+	c.wakeBlocked()
+	c.kickLast()
+	c.late = time.AfterFunc(linger, c.close)
+}
+
+// finishIfIdle ends a draining connection whose last stream is gone. mu is held.
+func (c *mux) finishIfIdle() {
+	if c.ended || len(c.streams) > 0 || c.handlers > 0 {
+		return
+	}
+	if c.client && (c.draining || c.peerAway) || c.saidLast {
+		c.end(nil)
+	}
+}
+
+// drain begins an orderly end.
+func (c *mux) drain() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.draining || c.ended {
+		return
+	}
+	c.draining = true
+	if c.client {
+		c.finishIfIdle()
+		return
+	}
+	// First "no more soon", then, a round trip later, the true last stream:
+	// what the peer sent meanwhile is still served.
+	c.out = appendGoAway(c.out, maxWindow, CodeNo, "")
+	c.out = appendPing(c.out, 0, drainPing)
+	c.kick()
+	time.AfterFunc(drainWait, func() {
+		c.mu.Lock()
+		defer c.unlock()
+		c.sayLast()
+	})
+}
+
+// sayLast sends the second GOAWAY of an orderly end. mu is held.
+func (c *mux) sayLast() {
+	if c.ended || c.saidLast || !c.draining {
+		return
+	}
+	c.saidLast, c.goAway = true, c.lastPeer
+	if len(c.streams) > 0 || c.handlers > 0 {
+		c.out = appendGoAway(c.out, c.goAway, CodeNo, "")
+		c.kick()
+	}
+	c.finishIfIdle()
+}
+
+// keepAlive starts the PINGs of Options.KeepAlive; the result stops them.
+func (c *mux) keepAlive() (stop func()) {
+	if c.o.KeepAlive <= 0 {
+		return func() {}
+	}
+	var seen uint32
+	asked := false
+	var mu sync.Mutex
+	var t *time.Timer
+	over := false
+	tick := func() {
+		now := c.frames.Load()
+		c.mu.Lock()
+		switch {
+		case now != seen || len(c.streams) == 0:
+			asked = false
+		case asked:
+			c.end(&ConnError{Code: CodeInternal, Reason: "peer is silent", Err: errSilent})
+			c.after = append(c.after, c.close)
+		default:
+			asked = true
+			c.out = appendPing(c.out, 0, alivePing)
+			c.kick()
+		}
+		c.unlock()
+		seen = now
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			t.Reset(c.o.KeepAlive)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	t = time.AfterFunc(c.o.KeepAlive, tick)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		t.Stop()
+	}
+}
+
+var errSilent = errors.New("no answer to PING")

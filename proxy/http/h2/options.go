@@ -1,0 +1,60 @@
+package h2
+
+import "time"
+
+// Options of a connection; the zero value is the default of every field.
+type Options struct {
+	// MaxStreams is how many streams the peer may have open (default 250).
+	MaxStreams uint32
+	// Window is the receive window of a stream, in bytes (default 256 KiB,
+	// at least 65,535).
+	Window int32
+	// MaxBuffered bounds what all streams together hold unread, in bytes: above
+	// it the connection's window is no longer given back (default 4 MiB).
+	MaxBuffered int
+	// MaxHead bounds a head, counted as RFC 9113 section 6.5.2 does, in bytes
+	// (default 64 KiB).
+	MaxHead int
+	// KeepAlive, when positive, sends a PING after so long without a frame
+	// while streams are open, and fails the connection when no frame follows
+	// for as long again.
+	KeepAlive time.Duration
+	// HandshakeTimeout bounds the wait for the peer's preface or first
+	// SETTINGS (default 10 s).
+	HandshakeTimeout time.Duration
+	// Now is the clock of the flood limits (default time.Now).
+	Now func() time.Time
+}
+
+const (
+	defaultWindow = 65535 // RFC 9113, section 6.9.2
+	maxWindow     = 1<<31 - 1
+	minFrameSize  = 16384 // RFC 9113, section 6.5.2: the initial SETTINGS_MAX_FRAME_SIZE
+	maxFrameSize  = 1<<24 - 1
+)
+
+func (o Options) withDefaults() Options {
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 250
+	}
+	if o.Window < defaultWindow {
+		if o.Window != 0 {
+			o.Window = defaultWindow
+		} else {
+			o.Window = 256 << 10
+		}
+	}
+	if o.MaxBuffered == 0 {
+		o.MaxBuffered = 4 << 20
+	}
+	if o.MaxHead == 0 {
+		o.MaxHead = 64 << 10
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}

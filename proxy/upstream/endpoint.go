@@ -1,0 +1,127 @@
+package upstream
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/balance"
+	"github.com/weftmesh/weft/proxy/telemetry"
+)
+
+// Endpoint is one instance of a cluster. Endpoints of several clusters with
+// the same address and identity share their connections.
+type Endpoint struct {
+	spec    EndpointSpec
+	cluster *Cluster
+	peer    *peer
+	series  atomic.Pointer[series]
+}
+
+// series is one remembered telemetry handle.
+type series struct {
+	authority, route string
+	handle           *telemetry.HTTP
+	length           int
+	next             *series
+}
+
+// maxSeries bounds how many handles an endpoint remembers.
+const maxSeries = 64
+
+// Series returns the telemetry handle for requests that were addressed to
+// authority and chose route, or nil where none was added.
+func (e *Endpoint) Series(authority, route string) *telemetry.HTTP {
+	for s := e.series.Load(); s != nil; s = s.next {
+		if s.authority == authority && s.route == route {
+			return s.handle
+		}
+	}
+	return nil
+}
+
+// AddSeries remembers a handle, so that requests need no lookup.
+func (e *Endpoint) AddSeries(authority, route string, h *telemetry.HTTP) {
+	n := &series{authority: authority, route: route, handle: h, length: 1}
+	old := e.series.Load()
+	if old != nil && old.length < maxSeries {
+		n.next, n.length = old, old.length+1
+	}
+	e.series.CompareAndSwap(old, n)
+}
+
+// Spec returns the endpoint's configuration.
+func (e *Endpoint) Spec() *EndpointSpec { return &e.spec }
+
+// Address is where the endpoint listens.
+func (e *Endpoint) Address() netip.AddrPort { return e.spec.Address }
+
+// Cluster returns the cluster that the endpoint belongs to.
+func (e *Endpoint) Cluster() *Cluster { return e.cluster }
+
+// Identity is whom connections to the endpoint prove to be; zero where they
+// are plaintext.
+func (e *Endpoint) Identity() identity.ID { return e.peer.key.id }
+
+// Mutual says whether connections to the endpoint are mutual TLS.
+func (e *Endpoint) Mutual() bool { return !e.peer.key.id.IsZero() }
+
+// peerKey is what makes two connections interchangeable.
+type peerKey struct {
+	addr netip.AddrPort
+	id   identity.ID
+}
+
+// peer is what endpoints with the same key share. Its counted references are
+// the endpoints that use it; without any it drains.
+type peer struct {
+	key      peerKey
+	registry *Registry
+	refs     int // guarded by the registry's lock
+	load     *balance.Member
+
+	mu         sync.Mutex
+	gone       bool
+	idle       []*HTTP1 // last in, first out
+	http2      shared
+	complained time.Time
+}
+
+// keyOf decides how an endpoint is reached.
+func (r *Registry) keyOf(s EndpointSpec) peerKey {
+	k := peerKey{addr: s.Address, id: s.Identity}
+	for _, own := range r.opts.Own {
+		if own == s.Address.Addr().Unmap() {
+			k.id = identity.ID{}
+		}
+	}
+	return k
+}
+
+// acquire is called with the registry's lock.
+func (r *Registry) acquire(k peerKey) *peer {
+	p := r.peers[k]
+	if p == nil {
+		p = &peer{key: k, registry: r, load: balance.NewMember(r.now())}
+		r.peers[k] = p
+	}
+	p.refs++
+	return p
+}
+
+// release is called with the registry's lock.
+func (r *Registry) release(p *peer) {
+	if p.refs--; p.refs == 0 {
+		delete(r.peers, p.key)
+		p.retire()
+	}
+}
+
+func (p *peer) retire() {
+	p.mu.Lock()
+	p.gone = true
+	p.mu.Unlock()
+	p.closeIdle(0)
+}

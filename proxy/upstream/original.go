@@ -1,0 +1,69 @@
+package upstream
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// dynamic are the endpoints of a cluster of kind OriginalDestination: they are
+// made when first dialled and forgotten when unused.
+type dynamic struct {
+	mu   sync.Mutex
+	byIP map[netip.AddrPort]*used
+}
+
+type used struct {
+	endpoint *Endpoint
+	last     time.Time
+}
+
+func (c *Cluster) original(addr netip.AddrPort) (*Endpoint, error) {
+	if !addr.IsValid() {
+		return nil, fmt.Errorf("%w in %s: the connection has no original destination", ErrNoEndpoint, c.name)
+	}
+	d := &c.dynamic
+	d.mu.Lock()
+	u := d.byIP[addr]
+	if u != nil {
+		u.last = time.Now()
+		d.mu.Unlock()
+		return u.endpoint, nil
+	}
+	d.mu.Unlock()
+
+	// The registry's lock is always taken before a cluster's.
+	spec := EndpointSpec{Address: addr}
+	c.registry.mu.Lock()
+	defer c.registry.mu.Unlock()
+	if c.state.Load().removed {
+		return nil, fmt.Errorf("%w in %s", ErrNoEndpoint, c.name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if u := d.byIP[addr]; u != nil {
+		return u.endpoint, nil
+	}
+	e := &Endpoint{spec: spec, cluster: c, peer: c.registry.acquire(c.registry.keyOf(spec))}
+	if d.byIP == nil {
+		d.byIP = map[netip.AddrPort]*used{}
+	}
+	d.byIP[addr] = &used{endpoint: e, last: time.Now()}
+	return e, nil
+}
+
+// forget drops what was last used before the given time.
+// It is called with the registry's lock.
+func (d *dynamic) forget(r *Registry, before time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for a, u := range d.byIP {
+		if u.last.Before(before) {
+			delete(d.byIP, a)
+			r.release(u.endpoint.peer)
+		}
+	}
+}
+
+func (d *dynamic) clear(r *Registry) { d.forget(r, time.Now().Add(time.Hour)) }
