@@ -1,0 +1,119 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/smiapi"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// resource is one that a CRD defines.
+type resource struct {
+	group, plural string
+	// versions that can be read, the preferred first.
+	versions []string
+	kind     world.Kind
+	decode   func(*unstructured.Unstructured) (metav1.Object, error)
+}
+
+// name is that of the CRD.
+func (r *resource) name() string { return r.plural + "." + r.group }
+
+// resources are all that are watched. The list is read only.
+var resources = []resource{
+	{gwv1.GroupName, "httproutes", []string{"v1", "v1beta1"}, world.KindHTTPRoute, convert[gwv1.HTTPRoute]},
+	{gwv1.GroupName, "referencegrants", []string{"v1", "v1beta1"}, world.KindReferenceGrant, convert[gwv1.ReferenceGrant]},
+	{smiapi.Group, smiapi.Resource, smiapi.Versions, world.KindTrafficSplit, decodeSplit},
+}
+
+func convert[T any, P interface {
+	*T
+	metav1.Object
+}](u *unstructured.Unstructured) (metav1.Object, error) {
+	var v T
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, P(&v)); err != nil {
+		return nil, err
+	}
+	return P(&v), nil
+}
+
+func decodeSplit(u *unstructured.Unstructured) (metav1.Object, error) {
+	doc, err := json.Marshal(u.Object)
+	if err != nil {
+		return nil, err
+	}
+	return smiapi.Decode(doc)
+}
+
+// customHandler turns what the informer of a resource sees into events. An
+// object that cannot be decoded is reported, and its last good form stays.
+type customHandler struct {
+	ctx   context.Context
+	r     *resource
+	known *known
+	to    Sender
+}
+
+var _ cache.ResourceEventHandler = customHandler{}
+
+// OnAdd implements cache.ResourceEventHandler.
+func (h customHandler) OnAdd(obj any, _ bool) { h.put(obj) }
+
+// OnUpdate implements cache.ResourceEventHandler.
+func (h customHandler) OnUpdate(_, obj any) { h.put(obj) }
+
+// OnDelete implements cache.ResourceEventHandler.
+func (h customHandler) OnDelete(obj any) {
+	if ref, ok := deleted(obj); ok {
+		_ = h.to.Send(h.ctx, h.known.forget(ref)...)
+	}
+}
+
+func (h customHandler) put(obj any) {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return
+	}
+	ref := mesh.Ref{Namespace: u.GetNamespace(), Name: u.GetName()}
+	o := origin(h.r.kind, u)
+	scope := string(h.r.kind) + " " + ref.String()
+	h.known.add(ref)
+	decoded, err := h.r.decode(u)
+	if err != nil {
+		// Sending fails only when the process ends.
+		_ = h.to.Send(h.ctx, world.Problems(Name, scope, faults(o, err)))
+		return
+	}
+	_ = h.to.Send(h.ctx, world.Put(decoded, o), world.Problems(Name, scope, nil))
+}
+
+// faults unfolds what is wrong with an object.
+func faults(o mesh.Origin, err error) []mesh.Problem {
+	list := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		list = many.Unwrap()
+	}
+	var out []mesh.Problem
+	for _, err := range list {
+		code, field, message := problem.BadObject, "", err.Error()
+		var fe *smiapi.FieldError
+		if errors.As(err, &fe) {
+			field, message = fe.Field, fe.Err.Error()
+		}
+		if errors.Is(err, smiapi.ErrWeight) {
+			code = problem.BadWeight
+		}
+		out = append(out, problem.New(code, o, field, message+"; the last good state of the object stays in effect", "correct the field"))
+	}
+	return out
+}

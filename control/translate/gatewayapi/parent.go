@@ -1,0 +1,79 @@
+package gatewayapi
+
+import (
+	"fmt"
+
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/control/translate/fragment"
+	"github.com/weftmesh/weft/mesh"
+)
+
+func at(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// isService says whether the parent is ours: a Service of the core group,
+// which must be written out, since the default group is the API's own.
+func isService(ref *gwv1.ParentReference) bool {
+	return ref.Kind != nil && *ref.Kind == "Service" && ref.Group != nil && coreGroup(*ref.Group)
+}
+
+// coreGroup accepts the legacy spelling as well.
+func coreGroup(g gwv1.Group) bool { return g == "" || g == "core" }
+
+func refused(reason gwv1.RouteConditionReason, message string) fragment.Condition {
+	return fragment.Condition{Reason: string(reason), Message: message}
+}
+
+// parent finds the service ports that a parentRef means.
+func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fragment.ParentStatus, []target) {
+	svc := mesh.Ref{Namespace: r.Namespace, Name: string(ref.Name)}
+	if ref.Namespace != nil && *ref.Namespace != "" {
+		svc.Namespace = string(*ref.Namespace)
+	}
+	ps := fragment.ParentStatus{Index: i, Service: svc}
+	if ref.SectionName != nil {
+		ps.SectionName = string(*ref.SectionName)
+	}
+	if ref.Port != nil && *ref.Port > 0 && *ref.Port <= 65535 {
+		ps.Port = uint16(*ref.Port)
+	}
+	where := at("spec.parentRefs[%d]", i)
+	deny := func(c problem.Code, field, message, remedy string) (fragment.ParentStatus, []target) {
+		j.problem(c, field, message+"; the route is not in effect there", remedy)
+		ps.Accepted = refused(gwv1.RouteReasonNoMatchingParent, message)
+		return ps, nil
+	}
+	s := j.t.services[svc]
+	switch {
+	case s == nil:
+		return deny(problem.ParentMissing, where+".name", at("service %s does not exist", svc), "create the Service or correct the name")
+	case s.Kind != mesh.ClusterIP:
+		return deny(problem.ParentUnsupported, where+".name", at("service %s is of kind %s, to which routes cannot be attached", svc, s.Kind), "attach the route to a Service with a cluster address")
+	}
+	scope := ""
+	if r.Namespace != svc.Namespace {
+		scope = r.Namespace
+	}
+	var targets []target
+	named := false
+	for _, p := range s.Ports {
+		if ref.Port != nil && p.Number != ps.Port || ps.SectionName != "" && p.Name != ps.SectionName {
+			continue
+		}
+		named = true
+		if p.Protocol.MayBeHTTP() {
+			targets = append(targets, target{svc, p.Number, scope})
+		}
+	}
+	switch {
+	case !named && ref.Port != nil:
+		return deny(problem.ParentPortMissing, where+".port", at("service %s has no port %d of that description", svc, *ref.Port), "name a port of the Service, or none for all")
+	case !named && ps.SectionName != "":
+		return deny(problem.ParentPortMissing, where+".sectionName", at("service %s has no port named %q", svc, ps.SectionName), "name a port of the Service, or none for all")
+	case len(targets) == 0:
+		return deny(problem.ParentPortNotHTTP, where, at("no such port of service %s can be HTTP as its protocol is declared", svc), "declare the port with appProtocol: http, kubernetes.io/h2c or grpc")
+	}
+	ps.Accepted = fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonAccepted)}
+	return ps, targets
+}

@@ -1,0 +1,2 @@
+// Package smi translates TrafficSplits of the Service Mesh Interface.
+package smi

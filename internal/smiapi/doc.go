@@ -1,0 +1,3 @@
+// Package smiapi reads the Service Mesh Interface's TrafficSplit: the versions
+// v1alpha1 to v1alpha4 of split.smi-spec.io, normalised into one struct.
+package smiapi
