@@ -1,0 +1,135 @@
+package forward
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// flags are Istio's response_flags for the reasons of our own failures.
+func flags(reason string) string {
+	switch reason {
+	case ReasonConnect:
+		return "UF"
+	case ReasonReset:
+		return "UC"
+	case ReasonNoEndpoint:
+		return "UH"
+	case ReasonNoRoute:
+		return "NR"
+	case ReasonNoBackend, ReasonNoConfiguration:
+		return "NC"
+	case ReasonBadRequest, ReasonBadResponse:
+		return "DPE"
+	}
+	return ""
+}
+
+// inboundSeries is the same for all requests of an inbound connection.
+func (d *Downstream) inboundSeries() *telemetry.HTTP {
+	d.once.Do(func() {
+		k := telemetry.HTTPKey{Direction: telemetry.Inbound, TLS: telemetry.NotFromRemote, Target: d.Destination,
+			Peer: telemetry.Peer{Identity: d.Peer, Namespace: d.Peer.Namespace}}
+		if d.Mutual {
+			k.TLS = telemetry.Mutual
+		}
+		d.series = d.Telemetry.HTTP(k)
+	})
+	return d.series
+}
+
+// series finds where the exchange is counted: with the endpoint of the current
+// try, if there is one.
+func (x *Exchange) series() *telemetry.HTTP {
+	d := x.Downstream
+	if d.Direction == Inbound {
+		return d.inboundSeries()
+	}
+	origin := ""
+	if x.Rule != nil {
+		origin = x.Rule.Origin
+	}
+	if x.Endpoint == nil {
+		k := telemetry.HTTPKey{Direction: telemetry.Outbound, Authority: d.Name, Route: origin}
+		if x.cluster != nil {
+			s := x.cluster.Spec()
+			k.Service, k.Namespace, k.Port = s.Service, s.Namespace, s.ServicePort
+		}
+		return d.Telemetry.HTTP(k)
+	}
+	if h := x.Endpoint.Series(d.Name, origin); h != nil {
+		return h
+	}
+	h := d.Telemetry.HTTP(outboundKey(d.Name, origin, x.Endpoint))
+	x.Endpoint.AddSeries(d.Name, origin, h)
+	return h
+}
+
+func outboundKey(authority, origin string, e *upstream.Endpoint) telemetry.HTTPKey {
+	c, s := e.Cluster().Spec(), e.Spec()
+	k := telemetry.HTTPKey{Direction: telemetry.Outbound, Authority: authority, Route: origin, Target: s.Address,
+		Peer:    telemetry.Peer{Identity: e.Identity(), Workload: s.Workload, Namespace: s.Namespace, Owner: s.Owner},
+		Service: c.Service, Namespace: c.Namespace, Port: c.ServicePort}
+	if e.Mutual() {
+		k.TLS = telemetry.Mutual
+	}
+	return k
+}
+
+// End closes the accounts of the request and returns the time. It is called
+// exactly once for each Begin.
+func (x *Exchange) End(o Outcome) time.Time {
+	now := time.Now()
+	if h := x.series(); h != nil {
+		if !x.counted {
+			h.Request()
+		}
+		r := telemetry.Response{Status: o.Status, GRPC: o.GRPC, Total: now.Sub(x.start), FirstByte: now.Sub(x.start),
+			RequestBytes: uint64(o.Sent), ResponseBytes: uint64(o.Received)}
+		if !x.head.IsZero() {
+			r.FirstByte = x.head.Sub(x.start)
+		}
+		switch {
+		case o.Failure != nil:
+			r.Error, r.Flags = o.Failure.Reason, flags(o.Failure.Reason)
+		case o.Broken && o.Status == 0:
+			r.Error, r.Flags = "client gone", "DC"
+		case o.Broken:
+			r.Error, r.Flags = "cut off", "UC"
+		}
+		h.Response(&r)
+	}
+	x.leave()
+	x.Downstream.Activity.carried.Add(-1)
+	return now
+}
+
+// TCPSeries are the counters of one opaque flow: the accepted connection and,
+// once there is an endpoint, the one to it.
+type TCPSeries struct{ Src, Dst *telemetry.TCP }
+
+// Opaque resolves the counters of a connection that carries no HTTP. e is nil
+// on inbound connections; tls is that of the accepted one.
+func (d *Downstream) Opaque(e *upstream.Endpoint, tls telemetry.TLS) TCPSeries {
+	k := telemetry.TCPKey{Side: telemetry.Src, TLS: tls, Authority: d.Name, Target: d.Destination, Opaque: true,
+		Peer: telemetry.Peer{Identity: d.Peer, Namespace: d.Peer.Namespace}}
+	o := k
+	o.Side = telemetry.Dst
+	if d.Direction == Outbound {
+		k.Direction, o.Direction = telemetry.Outbound, telemetry.Outbound
+		k.TLS = telemetry.Loopback
+		if e != nil {
+			c, s := e.Cluster().Spec(), e.Spec()
+			o.Target, o.TLS = s.Address, telemetry.NotProvided
+			o.Peer = telemetry.Peer{Identity: e.Identity(), Workload: s.Workload, Namespace: s.Namespace, Owner: s.Owner}
+			o.Service, o.Namespace, o.Port = c.Service, c.Namespace, c.ServicePort
+			if e.Mutual() {
+				o.TLS = telemetry.Mutual
+			}
+		}
+	} else {
+		o.TLS, o.Peer = telemetry.Loopback, telemetry.Peer{}
+	}
+	return TCPSeries{Src: d.Telemetry.TCP(k), Dst: d.Telemetry.TCP(o)}
+}

@@ -1,0 +1,99 @@
+package forward
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// Direction is the side of the workload that a connection is on.
+type Direction uint8
+
+const (
+	// Outbound connections come from the workload.
+	Outbound Direction = iota
+	// Inbound connections go to it.
+	Inbound
+)
+
+func (d Direction) String() string { return [...]string{"outbound", "inbound"}[d] }
+
+// Limits of a downstream HTTP connection; the zero value of each field means
+// its default.
+type Limits struct {
+	// Head is how long a client may take for a request's head once it has begun;
+	// default 60 s.
+	Head time.Duration
+	// Idle is how long a connection may lie between two requests; default 1 h.
+	Idle time.Duration
+	// HeadBytes bounds a head; default 64 KiB.
+	HeadBytes int
+}
+
+// WithDefaults fills in what is zero.
+func (l Limits) WithDefaults() Limits {
+	if l.Head <= 0 {
+		l.Head = time.Minute
+	}
+	if l.Idle <= 0 {
+		l.Idle = time.Hour
+	}
+	if l.HeadBytes <= 0 {
+		l.HeadBytes = 64 << 10
+	}
+	return l
+}
+
+// Downstream is what the requests of one downstream connection share. It is
+// made when the connection's protocol is known, and neither copied nor changed
+// afterwards.
+type Downstream struct {
+	Direction Direction
+	// Name is <host>:<port> of an outbound destination as configured; empty
+	// where it is unknown.
+	Name string
+	// Routes gives the latest routes of the destination, for each request anew.
+	// It is set on outbound connections.
+	Routes func() *route.Table
+	// Application is where inbound requests go.
+	Application *upstream.Cluster
+	// Destination is the address that the client dialled, or the application's
+	// own address behind an explicit inbound listener.
+	Destination netip.AddrPort
+	// Peer is the identity that the client proved; zero without mutual TLS.
+	Peer identity.ID
+	// Mutual says that the client is a peer's proxy on mutual TLS: it may hear
+	// why a proxy failed, and is believed.
+	Mutual bool
+	// ClientID is filter.ClientID of Peer.
+	ClientID []byte
+	// Draining is closed when the connection should end as soon as it can:
+	// HTTP/1 responses then ask the client to close, HTTP/2 sends GOAWAY. Nil
+	// never asks.
+	Draining <-chan struct{}
+	// Activity counts the requests under way.
+	Activity *Activity
+	Limits   Limits
+	// Watch keeps the limits; it is shared by the connections of a proxy.
+	Watch     *Watch
+	Telemetry *telemetry.Registry
+	Log       *slog.Logger
+
+	once   sync.Once
+	series *telemetry.HTTP // inbound
+}
+
+func (d *Downstream) draining() bool {
+	select {
+	case <-d.Draining:
+		return true
+	default:
+		return false
+	}
+}

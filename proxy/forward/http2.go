@@ -1,0 +1,65 @@
+package forward
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/http/h2"
+)
+
+// ServeHTTP2 serves the requests of one HTTP/2 connection and closes it. Each
+// request has a goroutine; each of a body's directions holds no more than its
+// stream's window.
+func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
+	srv := h2.NewServer(c, h2.Options{MaxHead: d.Limits.HeadBytes})
+	over := make(chan struct{})
+	keeper := make(chan struct{})
+	go func() {
+		defer close(keeper)
+		keep(srv, d, over)
+	}()
+	err := srv.Serve(ctx, func(s *h2.Stream) {
+		defer func() {
+			if p := recover(); p != nil {
+				// The stream is reset when this returns; the others go on.
+				d.Activity.Panicked()
+				d.Log.Error("request: internal error", "panic", p, "stack", string(debug.Stack()))
+			}
+		}()
+		serveStream(ctx, s, d)
+	})
+	close(over)
+	<-keeper
+	if err != nil {
+		d.Log.Debug("http/2 connection ended", "direction", d.Direction.String(), "client", c.Remote(), "error", err)
+	}
+}
+
+// keep drains the connection when it is asked to, or has carried nothing for
+// too long.
+func keep(srv *h2.Server, d *Downstream, over <-chan struct{}) {
+	limit := d.Limits.WithDefaults().Idle
+	tick := time.NewTicker(limit / 4)
+	defer tick.Stop()
+	since, seen := time.Now(), srv.Opened()
+	for {
+		select {
+		case <-over:
+			return
+		case <-d.Draining:
+			srv.Drain()
+			<-over
+			return
+		case now := <-tick.C:
+			if n := srv.Opened(); n != seen || srv.Active() > 0 {
+				since, seen = now, n
+			} else if now.Sub(since) >= limit {
+				srv.Drain()
+				<-over
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/tcp"
+	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// Flow is a connection to an endpoint for bytes without meaning. It is to be
+// carried or closed.
+type Flow struct {
+	d  *Downstream
+	e  *upstream.Endpoint
+	up *conn.Conn
+}
+
+// Connect chooses an endpoint of the cluster and connects to it; when that
+// fails another one is tried, at most MaxTries in all.
+func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Flow, error) {
+	var choice upstream.Choice
+	choice.Reset(d.Destination)
+	for {
+		e, err := cluster.Pick(ctx, &choice)
+		if err != nil {
+			return nil, err
+		}
+		e.Begin()
+		up, err := e.DialTCP(ctx)
+		if err == nil {
+			return &Flow{d: d, e: e, up: up}, nil
+		}
+		e.End()
+		if choice.Tried() >= MaxTries || ctx.Err() != nil || errors.Is(err, upstream.ErrRefused) {
+			return nil, fmt.Errorf("%s: %w", cluster.Name(), err)
+		}
+	}
+}
+
+// Close drops a flow that is not needed.
+func (f *Flow) Close() {
+	f.up.Close()
+	f.e.End()
+}
+
+// Carry moves bytes between the client and the endpoint until both have
+// closed. kind is how the accepted connection is protected.
+func (f *Flow) Carry(ctx context.Context, c *conn.Conn, kind telemetry.TLS) {
+	defer f.e.End()
+	var to *upstream.Endpoint
+	if f.d.Direction == Outbound {
+		to = f.e
+	}
+	s := f.d.Opaque(to, kind)
+	s.Src.Open()
+	s.Dst.Open()
+	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: func(out, back int) {
+		if out > 0 {
+			s.Src.Read(uint64(out))
+			s.Dst.Write(uint64(out))
+		}
+		if back > 0 {
+			s.Dst.Read(uint64(back))
+			s.Src.Write(uint64(back))
+		}
+	}})
+	why := errno(err)
+	s.Src.Close(why)
+	s.Dst.Close(why)
+	if err != nil {
+		f.d.Log.Debug("connection ended", "direction", f.d.Direction.String(), "destination", f.d.Destination, "error", err)
+	}
+}
+
+// ServeOpaque connects to the cluster and carries bytes; where that fails the
+// client's connection is reset.
+func ServeOpaque(ctx context.Context, c *conn.Conn, d *Downstream, cluster *upstream.Cluster, kind telemetry.TLS) {
+	f, err := Connect(ctx, d, cluster)
+	if err != nil {
+		d.Log.Debug("connection refused", "direction", d.Direction.String(), "destination", d.Destination, "error", err)
+		c.Abort()
+		return
+	}
+	f.Carry(ctx, c, kind)
+}
+
+// errno names the reason of a connection's end by one of few constants.
+func errno(err error) string {
+	var no syscall.Errno
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return ""
+	case errors.As(err, &no):
+		switch no {
+		case syscall.ECONNRESET:
+			return "ECONNRESET"
+		case syscall.EPIPE:
+			return "EPIPE"
+		case syscall.ETIMEDOUT:
+			return "ETIMEDOUT"
+		}
+	case errors.Is(err, context.Canceled):
+		return "shutdown"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "unexpected end"
+	}
+	return "other"
+}

@@ -1,0 +1,135 @@
+package forward
+
+import (
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/conn"
+)
+
+const (
+	// patience is how long a response may take before the watch looks whether
+	// its client is still there.
+	patience = time.Second
+	maxTick  = time.Second
+	minTick  = 20 * time.Millisecond
+)
+
+// Watch keeps the time for all downstream connections of a proxy with one
+// goroutine, which runs only while there are any: it ends heads that take too
+// long and connections that lie idle for too long, and gives up requests whose
+// client has left. Its precision is a second, or an eighth of a shorter limit.
+// So no request sets a timer of its own. The zero value is ready.
+type Watch struct {
+	mu      sync.Mutex
+	guards  map[*guard]struct{}
+	tick    time.Duration
+	running bool
+}
+
+// guard is the watch's view of one downstream connection.
+type guard struct {
+	down *conn.Conn
+
+	mu       sync.Mutex
+	deadline time.Time  // of what the client owes; zero for nothing
+	up       *conn.Conn // where a response is being waited for
+	since    time.Time
+}
+
+// add begins to watch a connection.
+func (w *Watch) add(c *conn.Conn, l Limits) *guard {
+	g := &guard{down: c}
+	tick := max(minTick, min(maxTick, l.Head/8, l.Idle/8))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.guards == nil {
+		w.guards = map[*guard]struct{}{}
+	}
+	w.guards[g] = struct{}{}
+	if w.tick == 0 || tick < w.tick {
+		w.tick = tick
+	}
+	if !w.running {
+		w.running = true
+		go w.run()
+	}
+	return g
+}
+
+// remove ends it.
+func (w *Watch) remove(g *guard) {
+	w.mu.Lock()
+	delete(w.guards, g)
+	w.mu.Unlock()
+}
+
+func (w *Watch) run() {
+	var late []*guard
+	for {
+		w.mu.Lock()
+		if len(w.guards) == 0 {
+			w.running = false
+			w.mu.Unlock()
+			return
+		}
+		tick := w.tick
+		w.mu.Unlock()
+		time.Sleep(tick)
+
+		late = late[:0]
+		now := time.Now()
+		w.mu.Lock()
+		for g := range w.guards {
+			if g.late(now) {
+				late = append(late, g)
+			}
+		}
+		w.mu.Unlock()
+		for _, g := range late {
+			g.act(now)
+		}
+		clear(late)
+	}
+}
+
+// expect says until when the client must have sent something.
+func (g *guard) expect(deadline time.Time) {
+	g.mu.Lock()
+	g.up = nil
+	g.deadline = deadline
+	g.mu.Unlock()
+}
+
+// wait says that the client has sent what it must, and that up owes a response
+// since now. The connection must be released by rest before it is given away.
+func (g *guard) wait(up *conn.Conn, now time.Time) {
+	g.mu.Lock()
+	g.up = up
+	g.since = now
+	g.deadline = time.Time{}
+	g.mu.Unlock()
+}
+
+// rest says that nobody owes anything.
+func (g *guard) rest() { g.expect(time.Time{}) }
+
+func (g *guard) late(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.deadline.IsZero() && now.After(g.deadline) || g.up != nil && now.Sub(g.since) > patience
+}
+
+func (g *guard) act(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.deadline.IsZero() && now.After(g.deadline) {
+		g.deadline = time.Time{}
+		// A deadline in the past wakes the reader.
+		g.down.SetReadDeadline(time.Unix(1, 0))
+	}
+	if g.up != nil && now.Sub(g.since) > patience && g.down.PeerGone() {
+		g.up.Abort()
+		g.up = nil
+	}
+}

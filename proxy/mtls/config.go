@@ -1,0 +1,130 @@
+package mtls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/weftmesh/weft/identity"
+)
+
+// ALPN protocols of mesh TLS (docs/xds.md, between two proxies).
+const (
+	HTTP2 = "weft-h2"
+	HTTP1 = "weft-http/1.1"
+	TCP   = "weft-tcp"
+)
+
+// maxClients bounds the remembered client configurations.
+const maxClients = 4096
+
+type clientKey struct {
+	want     identity.ID
+	protocol string
+}
+
+// Client returns the configuration for a connection to a peer that must prove
+// want. It implements upstream.TLS.
+func (s *Source) Client(want identity.ID, protocol string) (*tls.Config, error) {
+	if _, err := s.Certificate(); err != nil {
+		return nil, err
+	}
+	k := clientKey{want, protocol}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.clients[k]; c != nil {
+		return c, nil
+	}
+	c := s.base()
+	c.ServerName = want.DNSName(s.opts.ControlNamespace)
+	c.NextProtos = []string{protocol}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.Certificate() }
+	authorize := identity.AuthorizeOneOf(want)
+	c.VerifyConnection = func(cs tls.ConnectionState) error {
+		id, err := s.Peer(cs, identity.Server)
+		if err != nil {
+			return err
+		}
+		return authorize(id)
+	}
+	if len(s.clients) >= maxClients {
+		clear(s.clients)
+	}
+	s.clients[k] = c
+	return c, nil
+}
+
+// Server returns the configuration for connections from peers, who must prove
+// an identity of the trust domain, in the given protocols, best first.
+func (s *Source) Server(protocols ...string) *tls.Config {
+	c := s.base()
+	c.NextProtos = protocols
+	c.ClientAuth = tls.RequireAnyClientCert
+	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() }
+	c.VerifyConnection = func(cs tls.ConnectionState) error {
+		id, err := s.Peer(cs, identity.Client)
+		if err == nil && id.TrustDomain != s.opts.Identity.TrustDomain {
+			return fmt.Errorf("%w: %s is not of the trust domain %s", identity.ErrRefused, id, s.opts.Identity.TrustDomain)
+		}
+		return err
+	}
+	return c
+}
+
+// Control returns the configuration for connections to the control plane, whose
+// certificate must carry name and end in the trust bundle. The proxy shows its
+// own certificate if it has one.
+func (s *Source) Control(name string) *tls.Config {
+	c := s.base()
+	c.ServerName = name
+	c.NextProtos = []string{"h2"}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if c, err := s.Certificate(); err == nil {
+			return c, nil
+		}
+		return &tls.Certificate{}, nil
+	}
+	c.VerifyConnection = func(cs tls.ConnectionState) error {
+		return s.verifyControl(cs, name)
+	}
+	return c
+}
+
+// verifyControl accepts the roots of the moment and those of the installation:
+// a proxy that missed a change of the bundle must still reach who tells it.
+func (s *Source) verifyControl(cs tls.ConnectionState, name string) error {
+	if len(cs.PeerCertificates) == 0 {
+		return identity.ErrNoCertificate
+	}
+	inter := x509.NewCertPool()
+	for _, c := range cs.PeerCertificates[1:] {
+		inter.AddCert(c)
+	}
+	o := x509.VerifyOptions{Roots: s.bundle.Load().Pool(), Intermediates: inter, DNSName: name, CurrentTime: s.opts.Now()}
+	_, err := cs.PeerCertificates[0].Verify(o)
+	if err == nil {
+		return nil
+	}
+	o.Roots = s.opts.Anchors.Pool()
+	if _, e := cs.PeerCertificates[0].Verify(o); e == nil {
+		return nil
+	}
+	return fmt.Errorf("control plane's certificate: %w", err)
+}
+
+// Peer returns the identity that the other side of a connection has proven.
+func (s *Source) Peer(cs tls.ConnectionState, role identity.Usage) (identity.ID, error) {
+	return identity.VerifyPeer(cs.PeerCertificates, s.bundle.Load(), role, s.opts.Now())
+}
+
+// base is what all configurations share. Peers are verified by VerifyConnection
+// alone, which crypto/tls calls for every handshake.
+func (s *Source) base() *tls.Config {
+	return &tls.Config{
+		MinVersion:                  tls.VersionTLS13,
+		InsecureSkipVerify:          true,
+		SessionTicketsDisabled:      true,
+		DynamicRecordSizingDisabled: true,
+		Time:                        s.opts.Now,
+	}
+}

@@ -1,0 +1,235 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/config"
+	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/forward"
+	"github.com/weftmesh/weft/proxy/listen"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/sniff"
+	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/upstream"
+)
+
+// Destination is what the configuration says of one name; every method gives
+// what holds now (*config.Destination).
+type Destination interface {
+	Name() string
+	Protocol() config.Protocol
+	Routes() *route.Table
+	TCP() *route.Split
+	// Stale says that it must be asked for again.
+	Stale() bool
+}
+
+// Source is where destinations come from. Its errors are config.ErrUnknown,
+// config.ErrIncomplete and config.ErrNotReady.
+type Source interface {
+	Destination(ctx context.Context, name string) (Destination, error)
+	Unknown() config.Fate
+}
+
+// Options of a Proxy.
+type Options struct {
+	Source    Source
+	Registry  *upstream.Registry
+	Telemetry *telemetry.Registry
+	Watch     *forward.Watch
+	Limits    forward.Limits
+	// Refuse says which original destinations are the proxy's own.
+	Refuse func(netip.AddrPort) bool
+	// Activity counts what is being carried.
+	Activity *forward.Activity
+	Log      *slog.Logger
+}
+
+// Proxy serves the connections of the workload.
+type Proxy struct {
+	opts Options
+
+	mu    sync.Mutex
+	known map[string]*target
+}
+
+// target is a destination and what was learned of it.
+type target struct {
+	Destination
+	key    string
+	memory forward.Memory
+	last   time.Time // guarded by the proxy's lock
+}
+
+// maxKnown bounds the remembered destinations; the configuration has them all.
+const maxKnown = 4096
+
+// New makes a proxy.
+func New(o Options) *Proxy {
+	o.Limits = o.Limits.WithDefaults()
+	return &Proxy{opts: o, known: map[string]*target{}}
+}
+
+// Redirected serves connections that the kernel has redirected: their original
+// destination is where they go.
+func (p *Proxy) Redirected(ctx context.Context, a listen.Accepted) {
+	defer p.recover(a.Conn)
+	if !a.Redirected || p.opts.Refuse != nil && p.opts.Refuse(a.Original) {
+		p.opts.Log.Debug("connection refused: it was made to the proxy itself", "client", a.Conn.Remote(), "destination", a.Original)
+		a.Conn.Abort()
+		return
+	}
+	p.serve(ctx, a.Conn, a.Original, listenerName(a.Original))
+}
+
+// Explicit returns the handler of a listener that stands for one destination,
+// <host>:<port>.
+func (p *Proxy) Explicit(name string) listen.Handler {
+	return func(ctx context.Context, a listen.Accepted) {
+		defer p.recover(a.Conn)
+		p.serve(ctx, a.Conn, netip.AddrPort{}, name)
+	}
+}
+
+// listenerName is the name of a destination's listener: <address>_<port>.
+func listenerName(a netip.AddrPort) string {
+	b := make([]byte, 0, 48)
+	b = a.AppendTo(b)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] == ':' {
+			b[i] = '_'
+			break
+		}
+	}
+	return string(b)
+}
+
+func (p *Proxy) recover(c *conn.Conn) {
+	if v := recover(); v != nil {
+		p.opts.Activity.Panicked()
+		p.opts.Log.Error("outbound connection: internal error", "panic", v, "stack", string(debug.Stack()))
+		c.Abort()
+	}
+}
+
+func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort, name string) {
+	d := &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Draining: p.opts.Activity.Draining(),
+		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
+	t, err := p.lookup(ctx, name)
+	if err != nil {
+		p.without(ctx, c, d, err)
+		return
+	}
+	d.Name = t.Name()
+	d.Routes = t.Routes
+	switch t.Protocol() {
+	case config.TCP:
+		p.opaque(ctx, c, d, t, telemetry.Loopback)
+	case config.HTTP:
+		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, nil)
+		if err != nil {
+			p.opts.Log.Debug("connection without a request", "destination", d.Name, "error", err)
+			return
+		}
+		p.http(ctx, c, d, got.Kind)
+	case config.Detect:
+		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, func(ctx context.Context) (*forward.Flow, error) { return p.connect(ctx, d, t) })
+		switch {
+		case err != nil:
+			p.opts.Log.Debug("connection without a word", "destination", d.Name, "error", err)
+			c.Abort()
+		case got.Flow != nil:
+			p.carry(ctx, c, got.Flow, telemetry.Loopback)
+		case got.Kind == sniff.HTTP1 || got.Kind == sniff.HTTP2:
+			p.http(ctx, c, d, got.Kind)
+		case got.Kind == sniff.TLS:
+			p.opaque(ctx, c, d, t, telemetry.OpaqueTLS)
+		default:
+			p.opaque(ctx, c, d, t, telemetry.Loopback)
+		}
+	}
+}
+
+func (p *Proxy) http(ctx context.Context, c *conn.Conn, d *forward.Downstream, k sniff.Kind) {
+	if k == sniff.HTTP2 {
+		forward.ServeHTTP2(ctx, c, d)
+		return
+	}
+	forward.ServeHTTP1(ctx, c, d)
+}
+
+// errNoBackend means that the share of a split that was chosen cannot be used.
+var errNoBackend = errors.New("the backend cannot be used")
+
+func (p *Proxy) connect(ctx context.Context, d *forward.Downstream, t *target) (*forward.Flow, error) {
+	b := t.TCP().Pick(random())
+	if b == nil || b.Cluster == nil {
+		return nil, errNoBackend
+	}
+	return forward.Connect(ctx, d, b.Cluster)
+}
+
+func (p *Proxy) opaque(ctx context.Context, c *conn.Conn, d *forward.Downstream, t *target, kind telemetry.TLS) {
+	f, err := p.connect(ctx, d, t)
+	if err != nil {
+		p.opts.Log.Debug("connection refused", "destination", d.Name, "error", err)
+		c.Abort()
+		return
+	}
+	p.carry(ctx, c, f, kind)
+}
+
+func (p *Proxy) carry(ctx context.Context, c *conn.Conn, f *forward.Flow, kind telemetry.TLS) {
+	defer p.opts.Activity.Begin()()
+	f.Carry(ctx, c, kind)
+}
+
+// lookup finds the destination, and what was learned of it.
+func (p *Proxy) lookup(ctx context.Context, name string) (*target, error) {
+	now := time.Now()
+	p.mu.Lock()
+	t := p.known[name]
+	if t != nil && !t.Stale() {
+		t.last = now
+		p.mu.Unlock()
+		return t, nil
+	}
+	p.mu.Unlock()
+	d, err := p.opts.Source.Destination(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	n := &target{Destination: d, key: name, last: now}
+	if t != nil {
+		n.memory.Copy(&t.memory)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.known) >= maxKnown {
+		p.forget()
+	}
+	p.known[name] = n
+	return n, nil
+}
+
+// forget drops what is stale, or else whatever was used longest ago. It is
+// called with the lock.
+func (p *Proxy) forget() {
+	var oldest *target
+	for k, t := range p.known {
+		if t.Stale() {
+			delete(p.known, k)
+		} else if oldest == nil || t.last.Before(oldest.last) {
+			oldest = t
+		}
+	}
+	if len(p.known) >= maxKnown && oldest != nil {
+		delete(p.known, oldest.key)
+	}
+}

@@ -1,0 +1,237 @@
+package proxytest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/config"
+	"github.com/weftmesh/weft/proxy/policy"
+)
+
+// server runs a TCP server.
+func server(t testing.TB, serve func(*net.TCPConn)) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c.(*net.TCPConn))
+			}()
+		}
+	}()
+	return addr(l)
+}
+
+func tlsApp(t testing.TB, h http.HandlerFunc) (netip.AddrPort, *tls.Config) {
+	s := httptest.NewTLSServer(h)
+	t.Cleanup(s.Close)
+	return addr(s.Listener), s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+}
+
+// tcpPair is a destination of the given protocol whose server is behind a proxy.
+func tcpPair(t testing.TB, p config.Protocol, app netip.AddrPort) (netip.AddrPort, *Workload, *Workload) {
+	ca := NewCA(t)
+	s := New(t, ca, ID("db"), Options{})
+	c := New(t, ca, ID("web"), Options{})
+	_, out := c.Destination("db:5432", p, Share{c.Cluster("db", Meshed(s.Before(app), ID("db"))), 1})
+	return out, c, s
+}
+
+func TestOpaqueEchoAndHalfClose(t *testing.T) {
+	// It answers only when it has read to the end: half-close must travel.
+	at := server(t, func(c *net.TCPConn) {
+		h := sha256.New()
+		n, _ := io.Copy(h, c)
+		fmt.Fprintf(c, "%d %x", n, h.Sum(nil))
+	})
+	for _, p := range []config.Protocol{config.TCP, config.Detect} {
+		out, c, s := tcpPair(t, p, at)
+		for _, mode := range []policy.Protocol{policy.Detect, policy.Opaque} {
+			s.Policy(policy.Port{Mode: policy.Strict, Protocol: mode})
+			for _, size := range []int{10, 3 << 20} {
+				data := make([]byte, size)
+				rand.Read(data)
+				data[0] = 0 // no HTTP
+				w := dial(t, out.String())
+				if _, err := w.Write(data); err != nil {
+					t.Fatal(err)
+				}
+				w.Conn.(*net.TCPConn).CloseWrite()
+				b, err := io.ReadAll(w.in)
+				if want := fmt.Sprintf("%d %x", size, sha256.Sum256(data)); err != nil || string(b) != want {
+					t.Fatalf("%s to %s, %d bytes: %q, %v", p, mode, size, b, err)
+				}
+			}
+		}
+		eventually(t, "nothing is carried", func() bool { return c.Activity.Carried()+s.Activity.Carried() == 0 })
+	}
+}
+
+func TestServerSpeaksFirst(t *testing.T) {
+	at := server(t, func(c *net.TCPConn) {
+		io.WriteString(c, "220 hello\r\n")
+		in := bufio.NewScanner(c)
+		for in.Scan() {
+			fmt.Fprintf(c, "250 %s\r\n", in.Text())
+		}
+	})
+	out, c, _ := tcpPair(t, config.Detect, at)
+	for i := range 3 {
+		began := time.Now()
+		w := dial(t, out.String())
+		if got := w.line(); got != "220 hello" {
+			t.Fatal(got)
+		}
+		if d := time.Since(began); i > 0 && d > 90*time.Millisecond {
+			t.Errorf("connection %d waited %s for a server that is known to speak first", i, d)
+		}
+		for _, l := range []string{"EHLO a", "GET / HTTP/1.1"} {
+			fmt.Fprintf(w, "%s\r\n", l)
+			if got := w.line(); got != "250 "+l {
+				t.Fatal(got)
+			}
+		}
+		w.Close()
+	}
+	// In plaintext to the inbound proxy itself.
+	s := New(t, NewCA(t), ID("db"), Options{})
+	w := dial(t, s.Before(at).String())
+	if got := w.line(); got != "220 hello" {
+		t.Fatal(got)
+	}
+	w.Close()
+	eventually(t, "nothing is carried", func() bool { return c.Activity.Carried()+s.Activity.Carried() == 0 })
+}
+
+// TestSlowClientOfDetectedHTTP connects early and speaks late: the race with
+// the server must not take its request.
+func TestSlowClientOfDetectedHTTP(t *testing.T) {
+	at, n := counted(t, ok)
+	out, _, _ := tcpPair(t, config.Detect, at)
+	w := dial(t, out.String())
+	time.Sleep(300 * time.Millisecond) // longer than the race waits; the result does not depend on it
+	for range 2 {
+		io.WriteString(w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		r := w.response("GET")
+		b, _ := io.ReadAll(r.Body)
+		if r.StatusCode != 200 || string(b) != "ok" || r.Header.Get("Connection") != "" {
+			t.Fatalf("%s %q", r.Status, b)
+		}
+	}
+	if n.Load() != 2 {
+		t.Errorf("the application saw %d requests", n.Load())
+	}
+}
+
+func TestBytesThatLookLikeHTTP(t *testing.T) {
+	at := server(t, func(c *net.TCPConn) { io.Copy(c, c) })
+	out, _, _ := tcpPair(t, config.Detect, at)
+	w := dial(t, out.String())
+	io.WriteString(w, "PO") // could become POST
+	b := make([]byte, 2)
+	if _, err := io.ReadFull(w, b); err != nil || string(b) != "PO" {
+		t.Fatalf("%q, %v", b, err)
+	}
+}
+
+func TestUnreachableServerResetsTheClient(t *testing.T) {
+	for _, p := range []config.Protocol{config.TCP, config.Detect} {
+		ca := NewCA(t)
+		w := New(t, ca, ID("web"), Options{})
+		_, out := w.Destination("db:5432", p, Share{w.Cluster("db", Plain(nobody(t))), 1})
+		c, err := net.Dial("tcp", out.String())
+		if err != nil {
+			continue // reset already
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.Write([]byte{0, 1, 2})
+		if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 || err == io.EOF || isTimeout(err) {
+			t.Errorf("%s: %d bytes, %v", p, n, err)
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(net.Error)
+	return ok && e.Timeout()
+}
+
+func TestWebsocket(t *testing.T) {
+	url, c, s := pair(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
+			t.Errorf("the application sees %v", r.Header)
+		}
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nfirst")
+		io.Copy(conn, rw)
+	})
+	w := dial(t, url)
+	io.WriteString(w, "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\nearly")
+	r := w.response("GET")
+	if r.StatusCode != 101 || r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Sec-WebSocket-Accept") != "x" {
+		t.Fatal(r.Status, r.Header)
+	}
+	data := bytes.Repeat([]byte{1, 2, 3, 0x81}, 100<<10)
+	go func() {
+		w.Write(data)
+		w.Conn.(*net.TCPConn).CloseWrite()
+	}()
+	b, err := io.ReadAll(w.in)
+	if want := "firstearly" + string(data); err != nil || string(b) != want {
+		t.Fatalf("%d bytes, want %d; %v", len(b), len(want), err)
+	}
+	eventually(t, "nothing is carried", func() bool { return c.Activity.Carried()+s.Activity.Carried() == 0 })
+}
+
+func TestConnect(t *testing.T) {
+	url, _, _ := pair(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "CONNECT" || r.Host != "far.away:443" {
+			t.Errorf("the application sees %s %s", r.Method, r.Host)
+		}
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		io.Copy(conn, rw)
+	})
+	w := dial(t, url)
+	io.WriteString(w, "CONNECT far.away:443 HTTP/1.1\r\nHost: far.away:443\r\n\r\n")
+	if r := w.response("CONNECT"); r.StatusCode != 200 {
+		t.Fatal(r.Status)
+	}
+	io.WriteString(w, "ping")
+	b := make([]byte, 4)
+	if _, err := io.ReadFull(w.in, b); err != nil || string(b) != "ping" {
+		t.Fatalf("%q %v", b, err)
+	}
+}
