@@ -109,6 +109,9 @@ func environment(t Target, owner string, s settings, o Options) []corev1.EnvVar 
 	if s.drainSeconds > 0 {
 		add("WEFT_DRAIN_SECONDS", strconv.Itoa(s.drainSeconds))
 	}
+	if s.native {
+		add("WEFT_NATIVE_SIDECAR", "1")
+	}
 	if watchesProcesses(t, owner, s) {
 		add("WEFT_WATCH_PROCESSES", "1")
 	}
