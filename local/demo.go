@@ -305,13 +305,15 @@ type Report struct {
 // watch shows the table each second and reports at the end.
 func (s *shopRun) watch(ctx context.Context, loadEnded <-chan struct{}) error {
 	var (
-		began   = time.Now()
-		all     = newTally()
-		backend = map[string]float64{}
-		before  = map[string]*counts{}
-		sent    map[string]float64
-		rows    = 0
+		began = time.Now()
+		all   = newTally()
+		rows  = 0
+		sent  map[string]float64
 	)
+	// What was asked while the shop opened is not part of the show.
+	firstSent := s.collect(ctx, all)
+	first := all.byService()
+	before, backend := first, firstSent
 	for live := true; live; {
 		if live = sleep(ctx, time.Second); !live {
 			<-loadEnded
@@ -325,32 +327,39 @@ func (s *shopRun) watch(ctx context.Context, loadEnded <-chan struct{}) error {
 					services = append(services, now[name].since(before[name]).stats(name, 1))
 				}
 			}
-			delta := map[string]float64{}
-			for k, v := range sent {
-				delta[k] = max(v-backend[k], 0)
-			}
 			if rows%15 != 0 && isTerminal(s.Out) {
 				fmt.Fprintf(s.Out, "\x1b[%dA\x1b[J", len(services)+2)
 			}
 			rows++
-			if err := printTable(s.Out, services, s.splits(delta)); err != nil {
+			if err := printTable(s.Out, services, s.splits(since(sent, backend))); err != nil {
 				return err
 			}
 		}
 		before, backend = now, sent
 	}
 	if s.JSON {
-		r := Report{Front: s.front, Splits: s.splits(sent)}
+		r := Report{Front: s.front, Splits: s.splits(since(sent, firstSent))}
 		for _, name := range s.services() {
-			c := all.byService()[name]
+			c := before[name]
 			if c == nil {
 				c = newCounts()
 			}
-			r.Services = append(r.Services, c.stats(name, time.Since(began).Seconds()))
+			r.Services = append(r.Services, c.since(first[name]).stats(name, time.Since(began).Seconds()))
 		}
 		return json.NewEncoder(s.Out).Encode(r)
 	}
 	return nil
+}
+
+// since is what came after old; a proxy that was started anew counts from zero.
+func since(now, old map[string]float64) map[string]float64 {
+	d := map[string]float64{}
+	for k, v := range now {
+		if d[k] = v - old[k]; d[k] < 0 {
+			d[k] = v
+		}
+	}
+	return d
 }
 
 // services in the order in which a request meets them.

@@ -1,0 +1,266 @@
+package snapshot
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/weftmesh/weft/control/scope"
+	"github.com/weftmesh/weft/control/xds"
+	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// input is everything that one resource is made of. Inputs compare with ==:
+// parts of the mesh are interned, endpoint sets are immutable. The zero input
+// means that the resource does not exist.
+type input struct {
+	name Name
+	kind xds.Kind
+
+	service  *mesh.Service
+	route    *mesh.Route
+	workload *mesh.Workload
+	set      *mesh.EndpointSet
+	addr     netip.AddrPort // a pod, dialled by its address
+	byName   bool           // a listener without an address
+	port     uint16
+
+	hosts      string // DNS names of the route's backends
+	identities string // what the endpoints prove
+	mode       string // a setting of the mesh
+	domain     string // the cluster domain, for pods
+	roots      string // trust bundle, PEM
+}
+
+// resolver turns names into inputs, at one state of the mesh.
+type resolver struct {
+	index     *scope.Index
+	endpoints *endpointIndex
+	roots     string
+}
+
+func (r *resolver) resolve(n Name, c Client) input {
+	in := input{name: n, kind: c.Kind}
+	var ok bool
+	switch n.Type {
+	case xds.ListenerType:
+		ok = r.listener(&in, c)
+	case xds.RouteType:
+		ok = r.routes(&in, c)
+	case xds.ClusterType, xds.EndpointType:
+		ok = r.cluster(&in, c)
+	case xds.SecretType:
+		in.roots = r.roots
+		ok = n.Name == xds.RootCA && r.roots != ""
+	}
+	if !ok {
+		return input{}
+	}
+	return in
+}
+
+func (r *resolver) listener(in *input, c Client) bool {
+	m := r.index.Mesh()
+	switch in.name.Name {
+	case xds.VirtualOutbound:
+		in.mode = string(m.Settings.Outbound)
+		return true
+	case xds.VirtualInbound:
+		// A workload that is not known yet gets a listener too, since its proxy
+		// is not ready before; nothing is known of its policy, so it is strict.
+		in.mode = string(mesh.Strict)
+		if in.workload = r.index.View(c.Namespace).Workload(c.Workload); in.workload != nil {
+			in.mode = string(m.Settings.Inbound)
+		}
+		return true
+	}
+	v := r.index.View(c.Namespace)
+	if a, ok := xds.ParseAddressName(in.name.Name); ok {
+		if s := v.ServiceByAddress(a.Addr()); s != nil {
+			in.addr = a
+			return r.servicePort(in, s, a.Port()) && r.tcpRoute(in, v)
+		}
+		return r.pod(in, v, a)
+	}
+	host, port, ok := xds.ParseHostName(in.name.Name)
+	if !ok {
+		return false
+	}
+	in.byName = true
+	if s := v.ServiceByHost(host); s != nil {
+		return r.servicePort(in, s, port) && r.tcpRoute(in, v)
+	}
+	return r.podHost(in, v, host, port)
+}
+
+func (r *resolver) routes(in *input, c Client) bool {
+	host, port, ok := xds.ParseHostName(in.name.Name)
+	if !ok {
+		return false
+	}
+	v := r.index.View(c.Namespace)
+	if s := v.ServiceByHost(host); s != nil {
+		if !r.servicePort(in, s, port) || !s.PortByNumber(port).Protocol.MayBeHTTP() {
+			return false
+		}
+		if in.route = v.Route(s.Ref, port); in.route != nil {
+			for _, rule := range in.route.Rules {
+				in.hosts += r.hostList(v, rule.Backends)
+			}
+		}
+		return true
+	}
+	return r.podHost(in, v, host, port)
+}
+
+// cluster resolves Clusters and ClusterLoadAssignments, which share their names.
+func (r *resolver) cluster(in *input, c Client) bool {
+	host, port, ok := xds.ParseClusterName(in.name.Name)
+	if !ok {
+		return false
+	}
+	v := r.index.View(c.Namespace)
+	if s := v.ServiceByHost(host); s != nil {
+		if !r.servicePort(in, s, port) {
+			return false
+		}
+		set := r.endpoints.sets[mesh.EndpointKey{Service: s.Ref, Port: port}]
+		switch {
+		case in.name.Type == xds.EndpointType:
+			in.set = set
+			// The endpoints alone decide; external services have none.
+			in.service = nil
+			return s.Kind != mesh.ExternalName
+		case c.Kind != xds.GRPC:
+			in.identities = joinIDs(identities(set))
+		}
+		return true
+	}
+	return r.podHost(in, v, host, port)
+}
+
+func (r *resolver) servicePort(in *input, s *mesh.Service, port uint16) bool {
+	in.service, in.port = s, port
+	return s.PortByNumber(port) != nil
+}
+
+// tcpRoute adds the split of connections, where requests may not be told apart.
+func (r *resolver) tcpRoute(in *input, v scope.View) bool {
+	if in.service.PortByNumber(in.port).Protocol.IsHTTP() {
+		return true
+	}
+	if in.route = v.Route(in.service.Ref, in.port); in.route != nil {
+		in.hosts = r.hostList(v, in.route.TCP)
+	}
+	return true
+}
+
+func (r *resolver) hostList(v scope.View, backends []mesh.Backend) string {
+	var b strings.Builder
+	for _, be := range backends {
+		b.WriteString(hostsOf(v)(be.Service))
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+func hostsOf(v scope.View) xds.Hosts {
+	return func(ref mesh.Ref) string {
+		if s := v.Service(ref); s != nil {
+			return s.Host
+		}
+		return ""
+	}
+}
+
+func (r *resolver) podHost(in *input, v scope.View, host string, port uint16) bool {
+	addr, namespace, ok := xds.ParsePodHost(host, r.index.Mesh().Settings.ClusterDomain)
+	if !ok || !r.pod(in, v, netip.AddrPortFrom(addr, port)) {
+		return false
+	}
+	if in.podRef().Namespace != namespace {
+		return false
+	}
+	return in.name.Type != xds.RouteType || in.podProtocol().MayBeHTTP()
+}
+
+// pod resolves a pod by its address. Known are the endpoints of services, the
+// declared ports of workloads, and any port of a meshed workload that has the
+// address for itself.
+func (r *resolver) pod(in *input, v scope.View, a netip.AddrPort) bool {
+	in.addr, in.port, in.domain = a, a.Port(), r.index.Mesh().Settings.ClusterDomain
+	in.set = r.endpoints.at(a)
+	here := v.WorkloadsByAddress(a.Addr())
+	if e := find(in.set, a); e != nil {
+		in.service = v.Service(in.set.Key.Service)
+		in.workload = v.Workload(e.Workload)
+		return true
+	}
+	in.set = nil
+	for _, w := range here {
+		if declared(w, a.Port()) != nil {
+			in.workload = w
+			return true
+		}
+	}
+	if len(here) == 1 && here[0].Meshed {
+		in.workload = here[0]
+		return true
+	}
+	return false
+}
+
+func declared(w *mesh.Workload, port uint16) *mesh.Port {
+	for i := range w.Ports {
+		if w.Ports[i].Number == port {
+			return &w.Ports[i]
+		}
+	}
+	return nil
+}
+
+// podRef names the pod of an input made by resolver.pod.
+func (in *input) podRef() mesh.Ref {
+	if in.workload != nil {
+		return in.workload.Ref
+	}
+	ref := find(in.set, in.addr).Workload
+	if ref.Namespace == "" {
+		ref.Namespace = in.set.Key.Service.Namespace
+	}
+	return ref
+}
+
+// podProtocol is what the workload declares, else what the service says.
+func (in *input) podProtocol() mesh.Protocol {
+	if in.workload != nil {
+		if p := declared(in.workload, in.port); p != nil && p.Protocol != mesh.Detect {
+			return p.Protocol
+		}
+	}
+	if in.service != nil && in.set != nil {
+		if p := in.service.PortByNumber(in.set.Key.Port); p != nil {
+			return p.Protocol
+		}
+	}
+	return mesh.Detect
+}
+
+// podEndpoint is the one endpoint of a pod's cluster.
+func (in *input) podEndpoint() mesh.Endpoint {
+	if e := find(in.set, in.addr); e != nil {
+		return *e
+	}
+	e := mesh.Endpoint{Address: in.addr, Workload: in.workload.Ref, Owner: in.workload.Owner, Health: mesh.Ready}
+	if in.workload.Meshed {
+		e.Identity = in.workload.Identity
+	}
+	return e
+}
+
+func (in *input) podIdentities() []identity.ID {
+	if e := in.podEndpoint(); e.Meshed() {
+		return []identity.ID{e.Identity}
+	}
+	return nil
+}

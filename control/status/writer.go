@@ -1,0 +1,209 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/weftmesh/weft/control/translate"
+	"github.com/weftmesh/weft/control/translate/fragment"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// Controller is the name under which this mesh's entries stand in a status.
+const Controller = "weft.mesh/control"
+
+// httpRoutes is what is written.
+var httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+
+// Types of conditions (Gateway API, RouteConditionType).
+const (
+	accepted         = "Accepted"
+	resolvedRefs     = "ResolvedRefs"
+	partiallyInvalid = "PartiallyInvalid"
+)
+
+// Writer writes statuses and remembers what it wrote.
+type Writer struct {
+	client  dynamic.Interface
+	log     *slog.Logger
+	written map[mesh.Ref]translate.RouteStatus
+}
+
+// NewWriter makes a Writer that has written nothing yet.
+func NewWriter(client dynamic.Interface, log *slog.Logger) *Writer {
+	return &Writer{client: client, log: log, written: map[mesh.Ref]translate.RouteStatus{}}
+}
+
+// Write brings the statuses of all routes up to date. It does what it can and
+// returns every failure.
+func (w *Writer) Write(ctx context.Context, statuses []translate.RouteStatus) error {
+	var faults []error
+	want := map[mesh.Ref]bool{}
+	for _, s := range statuses {
+		want[s.Route] = true
+		if old, ok := w.written[s.Route]; ok && reflect.DeepEqual(old, s) {
+			continue
+		}
+		if err := w.one(ctx, s); err != nil {
+			faults = append(faults, fmt.Errorf("HTTPRoute %s: %w", s.Route, err))
+			continue
+		}
+		w.written[s.Route] = s
+	}
+	for ref, old := range w.written {
+		if want[ref] {
+			continue
+		}
+		// It names no service any more, or is gone: our entries go.
+		if err := w.one(ctx, translate.RouteStatus{Route: ref, Generation: -1}); err != nil {
+			faults = append(faults, fmt.Errorf("HTTPRoute %s: %w", old.Route, err))
+			continue
+		}
+		delete(w.written, ref)
+	}
+	return errors.Join(faults...)
+}
+
+// one writes one status, merged with what is there. Another writer's change in
+// between makes it read again, a few times.
+func (w *Writer) one(ctx context.Context, s translate.RouteStatus) error {
+	api := w.client.Resource(httpRoutes).Namespace(s.Route.Namespace)
+	var err error
+	for range 5 {
+		var obj *unstructured.Unstructured
+		if obj, err = api.Get(ctx, s.Route.Name, metav1.GetOptions{}); err != nil {
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return err
+		}
+		// A newer form of the route is judged by a newer result.
+		if s.Generation >= 0 && obj.GetGeneration() != s.Generation {
+			return nil
+		}
+		var changed bool
+		if changed, err = merge(obj, s, time.Now()); err != nil || !changed {
+			return err
+		}
+		if _, err = api.UpdateStatus(ctx, obj, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return err
+		}
+	}
+	return err
+}
+
+// parent is one entry of status.parents.
+type parent struct {
+	ParentRef      map[string]any     `json:"parentRef"`
+	ControllerName string             `json:"controllerName"`
+	Conditions     []metav1.Condition `json:"conditions"`
+}
+
+// merge replaces our entries in the object and says whether anything changed.
+// Conditions that stay as they are keep the time of their transition.
+func merge(obj *unstructured.Unstructured, s translate.RouteStatus, now time.Time) (bool, error) {
+	var have []parent
+	if list, ok, err := unstructured.NestedSlice(obj.Object, "status", "parents"); err != nil {
+		return false, err
+	} else if ok {
+		if err := convert(list, &have); err != nil {
+			return false, err
+		}
+	}
+	refs, _, err := unstructured.NestedSlice(obj.Object, "spec", "parentRefs")
+	if err != nil {
+		return false, err
+	}
+	next := make([]parent, 0, len(have))
+	for _, p := range have {
+		if p.ControllerName != Controller {
+			next = append(next, p)
+		}
+	}
+	for _, p := range s.Parents {
+		if p.Index >= len(refs) {
+			continue
+		}
+		ref, ok := refs[p.Index].(map[string]any)
+		if !ok {
+			continue
+		}
+		next = append(next, parent{ParentRef: ref, ControllerName: Controller, Conditions: conditions(p, s.Generation, old(have, ref), now)})
+	}
+	if len(next) == len(have) && normal(next) == normal(have) {
+		return false, nil
+	}
+	var list []any
+	if err := convert(next, &list); err != nil {
+		return false, err
+	}
+	if list == nil {
+		list = []any{}
+	}
+	return true, unstructured.SetNestedSlice(obj.Object, list, "status", "parents")
+}
+
+func old(have []parent, ref map[string]any) []metav1.Condition {
+	for _, p := range have {
+		// Compared as JSON: numbers have another type after decoding.
+		if p.ControllerName == Controller && normal(p.ParentRef) == normal(ref) {
+			return p.Conditions
+		}
+	}
+	return nil
+}
+
+func conditions(p fragment.ParentStatus, generation int64, before []metav1.Condition, now time.Time) []metav1.Condition {
+	var out []metav1.Condition
+	add := func(kind string, c fragment.Condition) {
+		n := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: c.Reason, Message: c.Message,
+			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second))}
+		if c.Status {
+			n.Status = metav1.ConditionTrue
+		}
+		for _, b := range before {
+			if b.Type == kind && b.Status == n.Status {
+				n.LastTransitionTime = b.LastTransitionTime
+			}
+		}
+		out = append(out, n)
+	}
+	add(accepted, p.Accepted)
+	add(resolvedRefs, p.ResolvedRefs)
+	if p.PartiallyInvalid.Status {
+		add(partiallyInvalid, p.PartiallyInvalid)
+	}
+	return out
+}
+
+// normal is a form in which equal values are equal strings.
+func normal(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// convert copies by way of JSON.
+func convert(from, to any) error {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, to)
+}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/weftmesh/weft/control/admin"
+	"github.com/weftmesh/weft/control/webhookca"
+	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/inject"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// nativeSince is the first Kubernetes version with native sidecars.
+var nativeSince = version.MustParseGeneric("1.29.0")
+
+// serveWebhooks serves injection and validation until the context ends.
+func (c *Control) serveWebhooks(ctx context.Context) error {
+	native := c.native()
+	w := inject.Webhook{
+		Options:    func() inject.Options { return c.injectOptions(native) },
+		Namespaces: c,
+		Services:   c,
+		Log:        c.options.Log,
+	}
+	return admin.Serve(ctx, tls.NewListener(c.webhook, c.serving.WebhookTLS()), w.Handler())
+}
+
+// injectOptions are asked for with each pod: the bundle may have changed.
+func (c *Control) injectOptions(native bool) inject.Options {
+	o := c.options.Inject
+	o.ControlNamespace, o.TrustDomain, o.ClusterDomain = c.options.Namespace, c.options.TrustDomain, c.options.ClusterDomain
+	o.NativeSidecar = native
+	if o.ControlAddress == "" {
+		o.ControlAddress = net.JoinHostPort("weft-control."+c.options.Namespace+".svc", "15012")
+	}
+	if b, err := c.authority.Bundle(); err == nil {
+		o.TrustAnchors = string(b.PEM())
+	}
+	return o
+}
+
+// native says whether sidecars are native ones.
+func (c *Control) native() bool {
+	if c.options.NativeSidecar != NativeAuto {
+		return c.options.NativeSidecar == NativeOn
+	}
+	info, err := c.client.Discovery().ServerVersion()
+	if err != nil {
+		c.options.Log.Warn("the cluster's version is not known; sidecars are ordinary containers", "error", err)
+		return false
+	}
+	v, err := version.ParseGeneric(info.GitVersion)
+	return err == nil && v.AtLeast(nativeSince)
+}
+
+// Namespace asks the API server itself: a cache may not have seen the
+// annotation that was set a moment before the pod.
+func (c *Control) Namespace(ctx context.Context, name string) (inject.Namespace, error) {
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return inject.Namespace{}, fmt.Errorf("get namespace: %w", err)
+	}
+	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, nil
+}
+
+// HasService answers from what the control plane has seen.
+func (c *Control) HasService(_ context.Context, namespace, name string) (bool, error) {
+	w := c.world.Current()
+	if w == nil {
+		return false, fmt.Errorf("the cluster's services are not listed yet")
+	}
+	_, ok := w.Services[mesh.Ref{Namespace: namespace, Name: name}]
+	return ok, nil
+}
+
+// keepWebhookCA keeps the trust bundle in the webhook configurations.
+func (c *Control) keepWebhookCA(ctx context.Context) error {
+	k := webhookca.New(c.client, c.options.Log)
+	c.authority.OnBundle(func(b *identity.Bundle) { k.Set(b.PEM()) })
+	return k.Run(ctx)
+}

@@ -1,0 +1,143 @@
+package xds
+
+import (
+	"fmt"
+	"strconv"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/weftmesh/weft/mesh"
+)
+
+// Hosts gives the DNS name of a service, or "" for one that does not exist.
+type Hosts func(mesh.Ref) string
+
+// RouteConfiguration holds the routes to one destination. Without rules every
+// request goes to the destination itself.
+func RouteConfiguration(host string, port uint16, rules []mesh.Rule, hosts Hosts, kind Kind) *routev3.RouteConfiguration {
+	name := HostName(host, port)
+	vh := &routev3.VirtualHost{Name: name, Domains: []string{"*"}}
+	if len(rules) == 0 {
+		vh.Routes = []*routev3.Route{{
+			Name:   "default",
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_Route{Route: toCluster(ClusterName(host, port), kind)},
+		}}
+	}
+	for i, r := range rules {
+		vh.Routes = append(vh.Routes, ruleRoutes(i, r, hosts, kind)...)
+	}
+	return &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{vh}}
+}
+
+// ruleRoutes makes one route for each alternative match of a rule.
+func ruleRoutes(index int, r mesh.Rule, hosts Hosts, kind Kind) []*routev3.Route {
+	name := r.Name
+	if name == "" {
+		name = "rule-" + strconv.Itoa(index)
+	}
+	matches := r.Matches
+	if len(matches) == 0 {
+		matches = []mesh.Match{{}}
+	}
+	var out []*routev3.Route
+	for _, m := range matches {
+		for _, rm := range routeMatches(m, kind) {
+			route := &routev3.Route{
+				Name:                    name,
+				Match:                   rm,
+				RequestHeadersToAdd:     headersToAdd(r.RequestHeaders),
+				RequestHeadersToRemove:  r.RequestHeaders.Remove,
+				ResponseHeadersToAdd:    headersToAdd(r.ResponseHeaders),
+				ResponseHeadersToRemove: r.ResponseHeaders.Remove,
+			}
+			if o := originName(r.Origin); o != "" {
+				route.Metadata = metadata(weftMetadata, stringStruct("origin", o))
+			}
+			setAction(route, r.Backends, hosts, kind)
+			out = append(out, route)
+		}
+	}
+	return out
+}
+
+// setAction sends the requests to the backends by weight, or answers 500 where
+// none of them can be used (Gateway API, HTTPBackendRef).
+func setAction(route *routev3.Route, backends []mesh.Backend, hosts Hosts, kind Kind) {
+	var clusters []*routev3.WeightedCluster_ClusterWeight
+	plain, usable, invalid := true, false, false
+	for _, b := range backends {
+		if b.Weight == 0 {
+			continue
+		}
+		c := &routev3.WeightedCluster_ClusterWeight{
+			Name:                    InvalidCluster,
+			Weight:                  wrapperspb.UInt32(b.Weight),
+			RequestHeadersToAdd:     headersToAdd(b.RequestHeaders),
+			RequestHeadersToRemove:  b.RequestHeaders.Remove,
+			ResponseHeadersToAdd:    headersToAdd(b.ResponseHeaders),
+			ResponseHeadersToRemove: b.ResponseHeaders.Remove,
+		}
+		if host := hosts(b.Service); b.Invalid == "" && host != "" {
+			c.Name, usable = ClusterName(host, b.Port), true
+		} else {
+			invalid = true
+		}
+		plain = plain && b.RequestHeaders.IsZero() && b.ResponseHeaders.IsZero()
+		clusters = append(clusters, c)
+	}
+	if !usable {
+		route.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+			Status: 500,
+			Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "no backend can be used\n"}},
+		}}
+		return
+	}
+	var action *routev3.RouteAction
+	if len(clusters) == 1 && plain {
+		action = toCluster(clusters[0].Name, kind)
+	} else {
+		action = toCluster("", kind)
+		action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: &routev3.WeightedCluster{Clusters: clusters}}
+	}
+	if invalid && kind == Envoy {
+		action.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+	}
+	route.Action = &routev3.Route_Route{Route: action}
+}
+
+func toCluster(name string, kind Kind) *routev3.RouteAction {
+	a := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}}
+	if kind == Envoy {
+		// Envoy would cut requests after 15 s.
+		a.Timeout = durationpb.New(0)
+	}
+	return a
+}
+
+// originName is kind namespace/name, without the place in a file: moving an
+// object within its file changes no route.
+func originName(o mesh.Origin) string {
+	if o.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %s/%s", o.Kind, o.Namespace, o.Name)
+}
+
+// headersToAdd are what to set, then what to add.
+func headersToAdd(h mesh.HeaderChanges) []*corev3.HeaderValueOption {
+	var out []*corev3.HeaderValueOption
+	option := func(f mesh.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+		out = append(out, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value}, AppendAction: action})
+	}
+	for _, f := range h.Set {
+		option(f, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
+	}
+	for _, f := range h.Add {
+		option(f, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	}
+	return out
+}
