@@ -102,6 +102,7 @@ func (c *Control) offer(w *world.World) {
 
 // translate turns Worlds into meshes until the context ends.
 func (c *Control) translate(ctx context.Context, written chan translate.Result) error {
+	problems := reporter{log: c.options.Log}
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,6 +112,7 @@ func (c *Control) translate(ctx context.Context, written chan translate.Result) 
 			r := translate.Build(w, c.options.mesh())
 			c.result.Store(&r)
 			c.snapshot.SetMesh(r.Mesh)
+			problems.report(r.Problems)
 			c.options.Log.Debug("mesh built", "revision", r.Mesh.Revision, "services", len(r.Mesh.Services), "problems", len(r.Problems), "took", time.Since(start))
 			replace(written, r)
 		}

@@ -49,7 +49,7 @@ func Decode(name string, doc []byte) (objects []Object, problems []mesh.Problem,
 			break
 		}
 		if err != nil {
-			d.malformed(err)
+			d.malformed(err, bytes.Count(bytes.TrimRight(doc, "\n"), []byte("\n"))+1)
 			return nil, d.problems, false
 		}
 		if len(n.Content) > 0 {
@@ -74,14 +74,23 @@ func (d *decoder) add(c problem.Code, o mesh.Origin, field, message, remedy stri
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
+// parserError are the messages of yaml.v3's parser, as opposed to its scanner.
+var parserError = regexp.MustCompile(`^did not find expected (<stream-start>|<document start>|node content|'-' indicator|key|',' or .*)$`)
+
 // malformed reports a file that is not YAML; the parser tells the line in its
 // message only.
-func (d *decoder) malformed(err error) {
-	o := mesh.Origin{File: d.file}
+func (d *decoder) malformed(err error, lines int) {
+	o := mesh.Origin{File: d.file, Line: 1}
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		o.Line, _ = strconv.Atoi(m[1])
 		msg = strings.TrimPrefix(msg, m[0]+": ")
+		// yaml.v3 counts from 1 in the scanner's errors, from 0 in the parser's.
+		if parserError.MatchString(msg) {
+			o.Line++
+		}
+		// What breaks off is found missing behind the last line.
+		o.Line = min(o.Line, lines)
 	}
 	d.add(problem.Malformed, o, "", msg+"; the last good state of the file stays in effect", "correct the file")
 }
