@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/e2e/app/report"
+)
+
+// answer is what one request brought.
+type answer struct {
+	backend, version string
+	code             string // HTTP status, gRPC code, or "ok"
+}
+
+// caller makes one request of one protocol. An error is a request that failed.
+type caller interface {
+	call(ctx context.Context) (answer, error)
+}
+
+// tally collects answers into a report.
+type tally struct {
+	report.Report
+	slice     time.Duration
+	latencies []time.Duration
+	buckets   map[int64]*report.Bucket
+}
+
+// load sends requests at a constant rate, whatever the answers take, so that
+// a stall is seen as many late requests and not as fewer requests.
+func load(ctx context.Context, args []string, out io.Writer) error {
+	fs := flag.NewFlagSet("load", flag.ContinueOnError)
+	proto := fs.String("proto", "http", "http, h2c, grpc, tcp or server-first")
+	target := fs.String("target", "", "URL for http and h2c, host:port for the others")
+	rate := fs.Float64("rate", 10, "requests per second")
+	span := fs.Duration("for", 10*time.Second, "how long; 0 means until SIGTERM")
+	timeout := fs.Duration("timeout", 10*time.Second, "of one request")
+	count := fs.Int("n", 0, "number of requests; 0 means as many as fit in the time")
+	slice := fs.Duration("timeline", 0, "also report per slice of time of this length")
+	fresh := fs.Bool("new-connections", false, "a new connection for each request")
+	body := fs.String("body", "", "what to send")
+	method := fs.String("method", "", "HTTP method; default is GET, or POST with a body")
+	var headers headerFlag
+	fs.Var(&headers, "header", "name=value, repeatable")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *target == "" || *rate <= 0 {
+		return errors.New("load: -target and a positive -rate are needed")
+	}
+	c, err := newCaller(*proto, *target, *method, *body, headers, *fresh)
+	if err != nil {
+		return err
+	}
+	if *span > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *span)
+		defer cancel()
+	}
+	r := newTally(*slice)
+	var mu sync.Mutex
+	var open sync.WaitGroup
+	tick := time.NewTicker(time.Duration(float64(time.Second) / *rate))
+	defer tick.Stop()
+	for ctx.Err() == nil && (*count == 0 || r.Sent < *count) {
+		r.Sent++
+		began := time.Now()
+		open.Go(func() {
+			one, cancel := context.WithTimeout(context.Background(), *timeout)
+			defer cancel()
+			a, err := c.call(one)
+			mu.Lock()
+			defer mu.Unlock()
+			r.add(began, a, err)
+		})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	open.Wait()
+	r.finish()
+	return json.NewEncoder(out).Encode(r.Report)
+}
+
+func newTally(slice time.Duration) *tally {
+	r := &tally{slice: slice, Report: report.Report{Began: time.Now(), Codes: map[string]int{}, Backends: map[string]int{}, Versions: map[string]int{}, Errors: map[string]int{}}}
+	if slice > 0 {
+		r.buckets = map[int64]*report.Bucket{}
+	}
+	return r
+}
+
+func (r *tally) add(began time.Time, a answer, err error) {
+	r.latencies = append(r.latencies, time.Since(began))
+	var b *report.Bucket
+	if r.buckets != nil {
+		at := began.Truncate(r.slice)
+		if b = r.buckets[at.UnixNano()]; b == nil {
+			b = &report.Bucket{At: at, Versions: map[string]int{}}
+			r.buckets[at.UnixNano()] = b
+		}
+	}
+	if a.code != "" {
+		r.Codes[a.code]++
+	}
+	if err != nil {
+		r.Failed++
+		if b != nil {
+			b.Failed++
+		}
+		if e := err.Error(); len(r.Errors) < 20 || r.Errors[e] > 0 {
+			r.Errors[e]++
+		}
+		return
+	}
+	r.OK++
+	r.Backends[a.backend]++
+	r.Versions[a.version]++
+	if b != nil {
+		b.Versions[a.version]++
+	}
+}
+
+func (r *tally) finish() {
+	slices.Sort(r.latencies)
+	at := func(q float64) float64 {
+		if len(r.latencies) == 0 {
+			return 0
+		}
+		return float64(r.latencies[int(q*float64(len(r.latencies)-1))].Microseconds()) / 1000
+	}
+	r.P50, r.P99, r.Max = at(0.5), at(0.99), at(1)
+	for _, k := range slices.Sorted(maps.Keys(r.buckets)) {
+		r.Timeline = append(r.Timeline, *r.buckets[k])
+	}
+}
+
+// headerFlag collects name=value pairs.
+type headerFlag [][2]string
+
+func (h *headerFlag) String() string { return fmt.Sprint(*h) }
+
+func (h *headerFlag) Set(s string) error {
+	for i := range s {
+		if s[i] == '=' {
+			*h = append(*h, [2]string{s[:i], s[i+1:]})
+			return nil
+		}
+	}
+	return fmt.Errorf("%q: name=value is wanted", s)
+}
