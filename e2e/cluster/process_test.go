@@ -23,7 +23,8 @@ func TestOnlyTheRecordedProcessIsAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := record{PID: cmd.Process.Pid, Started: started, Args: cmd.Args}
-	if !poll(5*time.Second, r.alive) {
+	// The command line is empty for a moment while the program is loaded.
+	if !poll(5*time.Second, func() bool { return cmdline(r.PID) != nil }) || !r.alive() {
 		t.Fatal("a running process is not alive")
 	}
 	older, other := r, r
