@@ -263,8 +263,11 @@ func (s *shopRun) firstAnswer(ctx context.Context) error {
 	defer cancel()
 	for {
 		_, err := page(late, s.front+"/")
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the user ended the demo before the shop was open
 		}
 		if !sleep(late, 20*time.Millisecond) {
 			return fmt.Errorf("the shop does not answer: %w; logs are in %s", err, filepath.Dir(s.folder.LogFile("x")))

@@ -139,5 +139,5 @@ func (m *mesh) servicePort(namespace, name string) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("no service %s of one port in %s; start it first, or write its port: %s:PORT=...", name, filepath.Join(m.folder.Config(), "services"), name)
+	return 0, fmt.Errorf("no service %s of one port in %s; start it first, or write its port, as in %s:80=127.0.0.1:5000", name, filepath.Join(m.folder.Config(), "services"), name)
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sort"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -199,10 +198,4 @@ func (t *tally) byService() map[string]*counts {
 		at(t.of[p]).add(c)
 	}
 	return out
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	k := slices.Collect(maps.Keys(m))
-	sort.Strings(k)
-	return k
 }

@@ -65,9 +65,9 @@ func (l Layout) kill(pid int) {
 	if err != nil {
 		return
 	}
-	defer p.Release() //nolint:errcheck // nothing is lost
+	defer p.Release() // nothing is lost
 	if o := l.ownership(); o.owns(pid) {
-		p.Signal(syscall.SIGKILL) //nolint:errcheck // gone is what we want
+		p.Signal(syscall.SIGKILL) // gone is what we want
 	}
 }
 
@@ -151,7 +151,7 @@ func removeCgroups(containers []string) error {
 		}) {
 			errs = append(errs, err)
 		}
-		os.Remove(filepath.Dir(dir)) //nolint:errcheck // fails as long as others are in it
+		os.Remove(filepath.Dir(dir)) // fails as long as others are in it
 	}
 	return errors.Join(errs...)
 }

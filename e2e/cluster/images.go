@@ -104,7 +104,7 @@ func archive(dir string, s image.Spec) (string, error) {
 	}
 	older, _ := filepath.Glob(filepath.Join(dir, base[:len(base)-len(":e2e")]+"-*.tar"))
 	for _, f := range older {
-		os.Remove(f) //nolint:errcheck // only takes room
+		os.Remove(f) // only takes room
 	}
 	return out, image.WriteFile(out, s)
 }

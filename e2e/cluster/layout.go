@@ -79,6 +79,5 @@ func (l Layout) Logs() string { return l.in("log") }
 func (l Layout) lock() string             { return l.Root + ".lock" }
 func (l Layout) pki(name string) string   { return l.in("pki", name) }
 func (l Layout) processes() string        { return l.in("pid") }
-func (l Layout) run() string              { return l.in("run") }
 func (l Layout) containerdSocket() string { return l.in("run", "containerd.sock") }
 func (l Layout) netns() string            { return filepath.Join(netnsDir, netnsName) }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -154,14 +153,4 @@ func links() error {
 	// A default route, so that addresses of no local net are refused by nobody
 	// answering rather than by a missing route, as on a real node.
 	return netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: net.ParseIP("192.0.2.1")})
-}
-
-// sameNetns says whether two inodes of network namespaces are one; own is the
-// namespace of this process, which is never ours to clean.
-func netnsInode(path string) (uint64, error) {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
-		return 0, err
-	}
-	return st.Ino, nil
 }

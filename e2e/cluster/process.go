@@ -111,20 +111,6 @@ func (l Layout) recorded() map[string]record {
 	return out
 }
 
-// stop ends a recorded process: it is asked first and killed after the grace.
-func (l Layout) stop(name string, grace time.Duration) error {
-	r, err := l.record(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil && r.alive() {
-		if err := r.end(grace); err != nil {
-			return fmt.Errorf("stop %s: %w", name, err)
-		}
-	}
-	return os.Remove(filepath.Join(l.processes(), name))
-}
-
 func (r record) end(grace time.Duration) error {
 	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil {
 		return ignoreGone(err)

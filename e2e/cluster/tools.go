@@ -124,7 +124,7 @@ func (t tool) sweep(l Layout) {
 	old, _ := filepath.Glob(filepath.Join(l.Cache, ".building-"+t.name+"-*"))
 	for _, d := range old {
 		if fi, err := os.Stat(d); err == nil && time.Since(fi.ModTime()) > 3*time.Hour {
-			os.RemoveAll(d) //nolint:errcheck // only takes room
+			os.RemoveAll(d) // only takes room
 		}
 	}
 }

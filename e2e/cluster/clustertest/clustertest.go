@@ -28,7 +28,7 @@ func Main(m *testing.M, prepare func(context.Context, *cluster.Cluster) error) i
 	if err != nil {
 		return fail(err)
 	}
-	code := 0
+	var code int
 	if err := prepare(ctx, c); err != nil {
 		code = fail(err)
 		Dump(ctx, c, filepath.Join(l.Source, "e2e", "out", "prepare"))
