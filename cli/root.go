@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -26,6 +27,9 @@ import (
 	"github.com/weftmesh/weft/cli/version"
 )
 
+// unknownCommand is how cobra's message begins, which has no type of its own.
+const unknownCommand = "unknown command"
+
 // Main runs one command and returns the exit code. args[0] is the name that
 // the binary was called by.
 func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, getenv func(string) string) int {
@@ -33,7 +37,12 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Write
 	c := console.Console{In: in, Out: out, Err: errOut, Getenv: getenv, Tool: console.ToolNamed(name)}
 	root := New(c)
 	root.SetArgs(args[1:])
-	code, message := console.Code(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	var exit *console.ExitError
+	if err != nil && !errors.As(err, &exit) && strings.HasPrefix(err.Error(), unknownCommand) {
+		err = &console.ExitError{Code: usageCode(c), Cause: err}
+	}
+	code, message := console.Code(err)
 	if message != "" {
 		c.Printf("%s\n", strings.TrimSpace(message))
 	}
@@ -101,7 +110,24 @@ func New(c console.Console) *cobra.Command {
 	})
 	flags.Register(root.PersistentFlags(), c)
 	root.AddCommand(trees[c.Tool.Name]()...)
+	for _, cmd := range root.Commands() {
+		if cmd.HasSubCommands() && !cmd.Runnable() {
+			group(cmd)
+		}
+	}
 	return root
+}
+
+// group makes a command that only holds others refuse words that are none of
+// them; cobra by itself shows the help and calls it a success.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("%s %q for %q", unknownCommand, args[0], cmd.CommandPath())
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // usageCode is the exit code of a command line that cannot be read.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ import (
 	"github.com/weftmesh/weft/identity"
 )
 
+// errNotRead means that not everything has been listed once.
+var errNotRead = errors.New("the sources are not read yet")
+
 // Control is a control plane. Make it with New.
 type Control struct {
 	options   Options
@@ -37,6 +41,7 @@ type Control struct {
 
 	client  kubernetes.Interface // nil without Kubernetes
 	dynamic dynamic.Interface
+	cluster *kube.Source // nil without Kubernetes
 
 	discovery, admin, webhook net.Listener // the latter two may be nil
 
@@ -57,6 +62,7 @@ func New(o Options) (*Control, error) {
 		if c.client, c.dynamic, err = kube.Clients(o.Kube); err != nil {
 			return nil, err
 		}
+		c.cluster = kube.New(kube.Config{Client: c.client, Dynamic: c.dynamic, Log: o.Log})
 	}
 	c.wire()
 	for _, l := range []struct {
@@ -163,7 +169,7 @@ func (c *Control) Run(ctx context.Context) error {
 
 func (c *Control) source(ctx context.Context) error {
 	if c.options.Source == Kube {
-		return kube.New(kube.Config{Client: c.client, Dynamic: c.dynamic, Log: c.options.Log}).Run(ctx, c.world)
+		return c.cluster.Run(ctx, c.world)
 	}
 	return file.New(file.Config{Folder: c.options.Dir, Log: c.options.Log}).Run(ctx, c.world)
 }
@@ -180,8 +186,13 @@ func (c *Control) Ready() error {
 	case <-c.snapshot.Ready():
 		return nil
 	default:
-		return errors.New("the sources are not read yet")
 	}
+	if c.cluster != nil {
+		if waiting := c.cluster.Waiting(); len(waiting) > 0 {
+			return fmt.Errorf("%w: %s", errNotRead, strings.Join(waiting, "; "))
+		}
+	}
+	return errNotRead
 }
 
 func (c *Control) close() {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/discovery"
 
 	"github.com/weftmesh/weft/control/admin"
 	"github.com/weftmesh/weft/control/webhookca"
@@ -21,9 +24,9 @@ var nativeSince = version.MustParseGeneric("1.29.0")
 
 // serveWebhooks serves injection and validation until the context ends.
 func (c *Control) serveWebhooks(ctx context.Context) error {
-	native := c.native()
+	native := &nativeSidecars{choice: c.options.NativeSidecar, discovery: c.client.Discovery(), log: c.options.Log}
 	w := inject.Webhook{
-		Options:    func() inject.Options { return c.injectOptions(native) },
+		Options:    func() inject.Options { return c.injectOptions(native.get()) },
 		Namespaces: c,
 		Services:   c,
 		Log:        c.options.Log,
@@ -45,18 +48,34 @@ func (c *Control) injectOptions(native bool) inject.Options {
 	return o
 }
 
-// native says whether sidecars are native ones.
-func (c *Control) native() bool {
-	if c.options.NativeSidecar != NativeAuto {
-		return c.options.NativeSidecar == NativeOn
+// nativeSidecars says whether sidecars are native ones. The cluster's version
+// is asked for until it is known.
+type nativeSidecars struct {
+	choice    Native
+	discovery discovery.ServerVersionInterface
+	log       *slog.Logger
+
+	mu            sync.Mutex
+	known, native bool
+}
+
+func (n *nativeSidecars) get() bool {
+	if n.choice != NativeAuto {
+		return n.choice == NativeOn
 	}
-	info, err := c.client.Discovery().ServerVersion()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known {
+		return n.native
+	}
+	info, err := n.discovery.ServerVersion()
 	if err != nil {
-		c.options.Log.Warn("the cluster's version is not known; sidecars are ordinary containers", "error", err)
+		n.log.Warn("the cluster's version is not known; this sidecar is an ordinary container", "error", err)
 		return false
 	}
 	v, err := version.ParseGeneric(info.GitVersion)
-	return err == nil && v.AtLeast(nativeSince)
+	n.known, n.native = true, err == nil && v.AtLeast(nativeSince)
+	return n.native
 }
 
 // Namespace asks the API server itself: a cache may not have seen the

@@ -59,6 +59,7 @@ const (
 	istioLabel    = "istio-injection"
 	webhooksLabel = "config.linkerd.io/admission-webhooks"
 	mirrorPod     = "kubernetes.io/config.mirror"
+	betaOS        = "beta.kubernetes.io/os"
 )
 
 // systemNamespaces are never injected.
@@ -113,6 +114,8 @@ func Decide(t Target, controlNamespace string) Decision {
 		return skip(HostNetwork, "the pod uses the network of its node (spec.hostNetwork)")
 	case pod.Spec.OS != nil && pod.Spec.OS.Name == corev1.Windows:
 		return skip(NotLinux, "the pod runs on Windows (spec.os.name)")
+	case pod.Spec.NodeSelector[corev1.LabelOSStable] == string(corev1.Windows), pod.Spec.NodeSelector[betaOS] == string(corev1.Windows):
+		return skip(NotLinux, "the pod runs on Windows (spec.nodeSelector)")
 	case pod.Annotations[mirrorPod] != "":
 		return skip(NoToken, "static pods have no service account to prove who they are")
 	}

@@ -24,7 +24,7 @@ const (
 
 // Pod decides about a pod and makes the patch. It changes nothing itself. An
 // error means that the pod asks for a sidecar which cannot be made as asked;
-// it wraps ErrAnnotation, once for every fault, or ErrOptions.
+// it wraps ErrAnnotation or ErrClash, once for every fault, or ErrOptions.
 func Pod(t Target, o Options) (Result, error) {
 	o = o.withDefaults()
 	res := Result{Decision: Decide(t, o.ControlNamespace)}
@@ -38,9 +38,12 @@ func Pod(t Target, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return res, err
 	}
-	s, faults := readSettings(t, o)
-	if len(faults) > 0 {
-		return res, errors.Join(faults...)
+	s, ignored, faults := readSettings(t, o)
+	res.Warnings = append(res.Warnings, ignored...)
+	clash, warnings := clashes(t.Pod, res.Decision.Family, s)
+	res.Warnings = append(res.Warnings, warnings...)
+	if len(faults) > 0 || clash != nil {
+		return res, errors.Join(append(faults, clash)...)
 	}
 	owner := t.Owner
 	if owner == "" {

@@ -16,6 +16,8 @@ var (
 	// ErrAnnotation means that an annotation of the pod or its namespace has a
 	// value that cannot be used.
 	ErrAnnotation = errors.New("invalid annotation")
+	// ErrClash means that the pod has something of a name that the sidecar needs.
+	ErrClash = errors.New("name taken")
 	// ErrReview means that a request of the API server cannot be read.
 	ErrReview = errors.New("invalid AdmissionReview")
 )

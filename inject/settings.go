@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -38,8 +39,13 @@ type settings struct {
 
 // reader reads annotations and gathers all that is wrong with them.
 type reader struct {
-	pod, ns map[string]string
-	faults  []error
+	pod, ns   map[string]string
+	namespace string
+	faults    []error
+	// ignored are faults of the namespace. They concern pods whose authors have
+	// no part in them and which may be only moved to another node: the setting
+	// is left out and the pod let through.
+	ignored []string
 }
 
 // linkerd returns an annotation of the pod, or else of its namespace.
@@ -52,12 +58,17 @@ func (r *reader) linkerd(name string) (key, value string, ok bool) {
 }
 
 func (r *reader) fault(key, value, want string) {
+	if _, onPod := r.pod[key]; !onPod {
+		r.ignored = append(r.ignored, fmt.Sprintf("%s on namespace %s is ignored: %q is not %s", key, r.namespace, value, want))
+		return
+	}
 	r.faults = append(r.faults, fmt.Errorf("%w: %s: %q is not %s", ErrAnnotation, key, value, want))
 }
 
-func readSettings(t Target, o Options) (settings, []error) {
-	r := &reader{pod: t.Pod.Annotations, ns: t.Namespace.Annotations}
-	s := settings{resources: *o.Resources.DeepCopy(), logLevel: o.LogLevel, proxyImage: o.ProxyImage, pullPolicy: o.PullPolicy, await: true, native: o.NativeSidecar, adminPort: 4191}
+// readSettings returns the settings, what was ignored and why, and the faults.
+func readSettings(t Target, o Options) (s settings, ignored []string, faults []error) {
+	r := &reader{pod: t.Pod.Annotations, ns: t.Namespace.Annotations, namespace: t.Namespace.Name}
+	s = settings{resources: *o.Resources.DeepCopy(), logLevel: o.LogLevel, proxyImage: o.ProxyImage, pullPolicy: o.PullPolicy, await: true, native: o.NativeSidecar, adminPort: 4191}
 
 	s.skipInbound = append(r.ports(r.linkerd("skip-inbound-ports")), r.ports(r.istio(istioTraffic+"excludeInboundPorts"))...)
 	s.skipOutbound = append(r.ports(r.linkerd("skip-outbound-ports")), r.ports(r.istio(istioTraffic+"excludeOutboundPorts"))...)
@@ -67,9 +78,9 @@ func readSettings(t Target, o Options) (settings, []error) {
 	}
 	r.resources(&s.resources)
 	if key, v, ok := r.linkerd("proxy-log-level"); ok {
-		s.logLevel = r.logLevel(key, v)
+		s.logLevel = r.logLevel(key, v, s.logLevel)
 	} else if key, v, ok := r.istio(istioSidecar + "logLevel"); ok {
-		s.logLevel = r.logLevel(key, v)
+		s.logLevel = r.logLevel(key, v, s.logLevel)
 	}
 	if _, v, ok := r.linkerd("proxy-image"); ok && v != "" {
 		s.proxyImage = v
@@ -77,8 +88,9 @@ func readSettings(t Target, o Options) (settings, []error) {
 		s.proxyImage = v
 	}
 	if key, v, ok := r.linkerd("image-pull-policy"); ok {
-		s.pullPolicy = corev1.PullPolicy(v)
-		if !slices.Contains([]corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, s.pullPolicy) {
+		if p := corev1.PullPolicy(v); slices.Contains([]corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, p) {
+			s.pullPolicy = p
+		} else {
 			r.fault(key, v, "Always, IfNotPresent or Never")
 		}
 	}
@@ -92,12 +104,14 @@ func readSettings(t Target, o Options) (settings, []error) {
 	}
 	if key, v, ok := r.linkerd("admin-port"); ok {
 		n, err := strconv.ParseUint(v, 10, 16)
-		if err != nil || n == 0 {
+		switch {
+		case err != nil || n == 0:
 			r.fault(key, v, "a port number")
-		} else if slices.Contains([]uint64{4140, 4143, 4190, 15021, 15090}, n) {
+		case slices.Contains([]uint64{4140, 4143, 4190, 15021, 15090}, n):
 			r.fault(key, v, "free: the proxy uses that port itself")
+		default:
+			s.adminPort = int(n)
 		}
-		s.adminPort = int(n)
 	}
 	if s.adminPort != 4191 {
 		// The redirect leaves the default port alone by itself.
@@ -106,7 +120,7 @@ func readSettings(t Target, o Options) (settings, []error) {
 	if key, v, ok := r.linkerd("shutdown-grace-period"); ok {
 		s.drainSeconds = r.seconds(key, v)
 	}
-	return s, r.faults
+	return s, r.ignored, r.faults
 }
 
 func (r *reader) istio(key string) (string, string, bool) {
@@ -210,16 +224,30 @@ func (r *reader) resources(rr *corev1.ResourceRequirements) {
 			set(key, v, e)
 		}
 	}
-	for name, lim := range rr.Limits {
-		if req, ok := rr.Requests[name]; ok && req.Cmp(lim) > 0 {
-			r.faults = append(r.faults, fmt.Errorf("%w: the proxy's %s request %s is above its limit %s; lower the one or raise the other", ErrAnnotation, name, req.String(), lim.String()))
+	for _, name := range slices.Sorted(maps.Keys(rr.Limits)) {
+		lim := rr.Limits[name]
+		req, ok := rr.Requests[name]
+		if !ok || req.Cmp(lim) <= 0 {
+			continue
 		}
+		fault := fmt.Errorf("%w: the proxy's %s request %s is above its limit %s; lower the one or raise the other", ErrAnnotation, name, req.String(), lim.String())
+		if slices.ContainsFunc(table, func(e entry) bool {
+			_, l := r.pod[linkerdConfig+e.linkerd]
+			_, i := r.pod[istioSidecar+e.istio]
+			return e.name == name && (l || i && e.istio != "")
+		}) {
+			r.faults = append(r.faults, fault)
+			continue
+		}
+		r.ignored = append(r.ignored, fmt.Sprintf("the limit on namespace %s is ignored: %v", r.namespace, fault))
+		delete(rr.Requests, name)
+		delete(rr.Limits, name)
 	}
 }
 
 // logLevel takes the level of weft's four that is nearest to a family's: the
 // first word of a list such as "warn,linkerd=info".
-func (r *reader) logLevel(key, v string) string {
+func (r *reader) logLevel(key, v, def string) string {
 	first, _, _ := strings.Cut(v, ",")
 	_, level, scoped := strings.Cut(first, "=")
 	if !scoped {
@@ -239,7 +267,7 @@ func (r *reader) logLevel(key, v string) string {
 		return "error"
 	}
 	r.fault(key, v, "error, warn, info or debug")
-	return "info"
+	return def
 }
 
 // toggle reads enabled or disabled.

@@ -120,7 +120,7 @@ func (w Webhook) inject(ctx context.Context, req *admissionv1.AdmissionRequest) 
 	}
 	log := w.Log.With("namespace", req.Namespace, "owner", owner, "reason", res.Decision.Reason)
 	switch {
-	case errors.Is(err, ErrAnnotation):
+	case errors.Is(err, ErrAnnotation), errors.Is(err, ErrClash):
 		// A pod that asks for something impossible is refused rather than let
 		// run outside of the mesh.
 		log.Warn("pod refused", "error", err)
@@ -137,6 +137,10 @@ func (w Webhook) inject(ctx context.Context, req *admissionv1.AdmissionRequest) 
 		kind := admissionv1.PatchTypeJSONPatch
 		resp.PatchType = &kind
 		log.Info("pod injected", "container", res.Decision.Family.ProxyContainer())
+		for _, s := range res.Warnings {
+			// Whoever made the pod is often a controller, which reads no warnings.
+			log.Warn("pod injected with a warning", "warning", s)
+		}
 	} else {
 		log.Debug("pod left alone", "detail", res.Decision.Detail)
 	}

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"strings"
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -20,10 +21,9 @@ func (c cluster) GetClientFor(_, kind string) (dynamic.NamespaceableResourceInte
 	return c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: r}), true, nil
 }
 
-func TestChartKeepsTheClustersIdentity(t *testing.T) {
-	first := render(t, nil)
-	secret, roots := find(t, first, "Secret", Issuer), find(t, first, "ConfigMap", TrustRoots)
-	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), &secret.Unstructured, &roots.Unstructured)
+// upgrade renders the chart where these objects are.
+func upgrade(t *testing.T, have ...runtime.Object) (map[string]string, error) {
+	t.Helper()
 	c, err := load()
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,25 @@ func TestChartKeepsTheClustersIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := engine.RenderWithClientProvider(c, values, cluster{client})
+	return engine.RenderWithClientProvider(c, values, cluster{dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), have...)})
+}
+
+func TestChartDoesNotReplaceHalfAnIdentity(t *testing.T) {
+	first := render(t, nil)
+	for _, o := range []Object{find(t, first, "Secret", Issuer), find(t, first, "ConfigMap", TrustRoots)} {
+		if _, err := upgrade(t, &o.Unstructured); err == nil || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s alone: %v", o.GetKind(), err)
+		}
+	}
+	if _, err := upgrade(t); err != nil {
+		t.Errorf("neither: %v", err)
+	}
+}
+
+func TestChartKeepsTheClustersIdentity(t *testing.T) {
+	first := render(t, nil)
+	secret, roots := find(t, first, "Secret", Issuer), find(t, first, "ConfigMap", TrustRoots)
+	files, err := upgrade(t, &secret.Unstructured, &roots.Unstructured)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func applyFirst(p Plan, bs []backend, log *slog.Logger) (string, error) {
 			return b.name(), nil
 		}
 		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
-			return "", fmt.Errorf("%w (setting the rules needs the capabilities NET_ADMIN and NET_RAW)", err)
+			return "", fmt.Errorf("%w (setting the rules needs the capability NET_ADMIN)", err)
 		}
 		errs = append(errs, err)
 		if i < len(bs)-1 {

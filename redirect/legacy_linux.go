@@ -109,9 +109,11 @@ func edit(f Family, change func(*table) (bool, error)) error {
 	if f == IPv6 {
 		domain = syscall.AF_INET6
 	}
-	fd, err := syscall.Socket(domain, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.IPPROTO_RAW)
+	// The options are those of any socket of the family. A raw one, which the
+	// iptables command takes, would need the capability NET_RAW as well.
+	fd, err := syscall.Socket(domain, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("iptables %s: opening a raw socket: %w", f, err)
+		return fmt.Errorf("iptables %s: opening a socket: %w", f, err)
 	}
 	defer syscall.Close(fd)
 	s := xtSocket{fd, uintptr(syscall.IPPROTO_IP), layouts[f]}

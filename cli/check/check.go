@@ -35,7 +35,7 @@ func New(c console.Console, flags *cluster.Flags) *cobra.Command {
 			if _, ok := printers[output]; !ok {
 				return fmt.Errorf("--output %s: want table, json or short", output)
 			}
-			e := &env{console: c, flags: flags, tool: c.Tool.Name, namespace: namespace, now: time.Now, serving: servingCertificates}
+			e := &env{console: c, flags: flags, tool: c.Tool.Name, namespace: namespace, now: time.Now, serving: servingCertificates, readiness: askReadiness}
 			r := Runner{Wait: wait, Poll: 5 * time.Second, Timeout: 30 * time.Second}
 			success := printers[output](c.Out, r.stream(cmd.Context(), categories(e, pre, crds, proxy)))
 			if !success {
@@ -78,6 +78,7 @@ type env struct {
 	namespace string // of the data plane; "" means all
 	now       func() time.Time
 	serving   servingFunc
+	readiness readinessFunc
 
 	cluster *cluster.Cluster
 	version string // of Kubernetes

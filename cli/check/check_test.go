@@ -90,6 +90,9 @@ func install(t *testing.T) installed {
 		serving: func(context.Context, *cluster.Cluster, string, string, int, string) ([]*x509.Certificate, error) {
 			return chain, nil
 		},
+		readiness: func(context.Context, *cluster.Cluster, string, string) (string, error) {
+			return "", errors.New("out of reach")
+		},
 	}
 	return installed{e, kube, dyn}
 }
@@ -307,6 +310,42 @@ func TestFaults(t *testing.T) {
 			_, err3 := i.kube.CoreV1().Pods("production").Create(ctx, meshed, metav1.CreateOptions{})
 			return errors.Join(err, err2, err3)
 		}, false, false, true, "‼ pods of meshed namespaces have a proxy\n    pod production/old has none", true},
+		"all pods without proxy": {func(i installed) error {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "production", Annotations: map[string]string{"linkerd.io/inject": "enabled"}}}
+			_, err := i.kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+			_, err2 := i.kube.CoreV1().Pods("production").Create(ctx, pod("production", "slipped", nil, "app"), metav1.CreateOptions{})
+			return errors.Join(err, err2)
+		}, false, false, true, "‼ pods of meshed namespaces have a proxy\n    pod production/slipped has none", false},
+		"pod without proxy where the webhook does not look": {func(i installed) error {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "production", Annotations: map[string]string{"linkerd.io/inject": "enabled"},
+				Labels: map[string]string{"kubernetes.io/metadata.name": "production"}}}
+			_, err := i.kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+			_, err2 := i.kube.CoreV1().Pods("production").Create(ctx, pod("production", "left-out", nil, "app"), metav1.CreateOptions{})
+			h, err3 := i.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, manifests.Injector, metav1.GetOptions{})
+			for j, e := range h.Webhooks[0].NamespaceSelector.MatchExpressions {
+				if e.Key == "kubernetes.io/metadata.name" {
+					h.Webhooks[0].NamespaceSelector.MatchExpressions[j].Values = append(e.Values, "production")
+				}
+			}
+			_, err4 := i.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, h, metav1.UpdateOptions{})
+			return errors.Join(err, err2, err3, err4)
+		}, false, false, true, "√ pods of meshed namespaces have a proxy\n", false},
+		"control plane that cannot list": {func(i installed) error {
+			p := pod("linkerd", "weft-control-2", map[string]string{"app": manifests.Deployment}, "control")
+			p.Status.Conditions[0].Status = corev1.ConditionFalse
+			p.Status.ContainerStatuses[0].Ready = false
+			i.env.readiness = func(_ context.Context, _ *cluster.Cluster, namespace, pod string) (string, error) {
+				if namespace != "linkerd" || pod != "weft-control-2" {
+					return "", errors.New("another pod")
+				}
+				return "not ready: the sources are not read yet: services: forbidden", nil
+			}
+			_, err := i.kube.CoreV1().Pods("linkerd").Create(ctx, p, metav1.CreateOptions{})
+			d, err2 := i.kube.AppsV1().Deployments("linkerd").Get(ctx, manifests.Deployment, metav1.GetOptions{})
+			d.Status.AvailableReplicas = 0
+			_, err3 := i.kube.AppsV1().Deployments("linkerd").UpdateStatus(ctx, d, metav1.UpdateOptions{})
+			return errors.Join(err, err2, err3)
+		}, false, false, false, "replicas are updated and available\n    pod linkerd/weft-control-2 is not ready (Running): the sources are not read yet: services: forbidden\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := install(t)

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	regv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/weftmesh/weft/inject"
 	"github.com/weftmesh/weft/internal/version"
+	"github.com/weftmesh/weft/manifests"
 )
 
 func dataPlane(e *env) Category {
@@ -24,6 +27,8 @@ func dataPlane(e *env) Category {
 			_, err := e.cluster.Kube.CoreV1().Namespaces().Get(ctx, e.namespace, metav1.GetOptions{})
 			return exists("Namespace", e.namespace, err)
 		}},
+		// Before the next one, which ends everything where all pods slipped through.
+		{Description: "pods of meshed namespaces have a proxy", Warning: true, Hint: "data-plane-unmeshed", Run: e.unmeshed},
 		{Description: "data plane proxies are ready", Retry: true, Fatal: true, Hint: "data-plane", Run: func(ctx context.Context) error {
 			pods, err := e.meshedPods(ctx)
 			if err != nil {
@@ -55,7 +60,6 @@ func dataPlane(e *env) Category {
 			}
 			return errors.Join(faults...)
 		}},
-		{Description: "pods of meshed namespaces have a proxy", Warning: true, Hint: "data-plane-unmeshed", Run: e.unmeshed},
 	}}
 }
 
@@ -92,7 +96,8 @@ func proxyReady(p corev1.Pod) error {
 }
 
 // unmeshed finds pods that started without a proxy though they should have one,
-// such as those that are older than the switch.
+// such as those that are older than the switch, or that were made while the
+// webhook was down.
 func (e *env) unmeshed(ctx context.Context) error {
 	pods, err := e.cluster.Kube.CoreV1().Pods(e.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -102,18 +107,38 @@ func (e *env) unmeshed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h, err := e.cluster.Kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, manifests.Injector, metav1.GetOptions{})
+	if err != nil {
+		return exists("MutatingWebhookConfiguration", manifests.Injector, err)
+	}
 	namespaces := map[string]inject.Namespace{}
 	for _, n := range list.Items {
+		if !asked(h, n) {
+			continue
+		}
 		namespaces[n.Name] = inject.Namespace{Name: n.Name, Labels: n.Labels, Annotations: n.Annotations}
 	}
 	var faults []error
 	for _, p := range pods.Items {
-		if gone(p) {
+		ns, ok := namespaces[p.Namespace]
+		if !ok || gone(p) {
 			continue
 		}
-		if d := inject.Decide(inject.Target{Pod: &p, Namespace: namespaces[p.Namespace]}, e.control()); d.Inject {
+		if d := inject.Decide(inject.Target{Pod: &p, Namespace: ns}, e.control()); d.Inject {
 			faults = append(faults, fmt.Errorf("pod %s/%s has none (%s); restart its workload", p.Namespace, p.Name, d.Detail))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// asked says whether the API server asks the injector about pods of a namespace.
+func asked(h *regv1.MutatingWebhookConfiguration, n corev1.Namespace) bool {
+	for i := range h.Webhooks {
+		// Without a selector it asks about all; one that it has taken is valid.
+		s, err := metav1.LabelSelectorAsSelector(h.Webhooks[i].NamespaceSelector)
+		if h.Webhooks[i].NamespaceSelector == nil || err == nil && s.Matches(labels.Set(n.Labels)) {
+			return true
+		}
+	}
+	return false
 }

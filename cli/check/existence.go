@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +38,11 @@ func existence(e *env) Category {
 			if err != nil {
 				return exists("Deployment", manifests.Deployment, err)
 			}
-			return DeploymentReady(d)
+			if err := DeploymentReady(d); err != nil {
+				// What the pods say is the reason.
+				return errors.Join(err, e.podsReady(ctx))
+			}
+			return nil
 		}},
 		{Description: "no unschedulable pods", Warning: true, Hint: "existence-unschedulable", Run: e.unschedulable},
 		{Description: "control plane pods are ready", Retry: true, Fatal: true, Hint: "existence-pods", Run: e.podsReady},
@@ -89,7 +98,7 @@ func (e *env) podsReady(ctx context.Context) error {
 			continue
 		}
 		if err := podReady(p); err != nil {
-			faults = append(faults, err)
+			faults = append(faults, e.explain(ctx, p, err))
 			continue
 		}
 		ready++
@@ -98,6 +107,51 @@ func (e *env) podsReady(ctx context.Context) error {
 		return fmt.Errorf("no pod of %s is there", manifests.Deployment)
 	}
 	return errors.Join(faults...)
+}
+
+// adminPort is where the control plane answers /ready.
+const adminPort = 9990
+
+// readinessFunc returns what a pod of the control plane says of its readiness.
+type readinessFunc func(ctx context.Context, cl *cluster.Cluster, namespace, pod string) (string, error)
+
+// explain adds what a running pod of the control plane itself says about why it
+// is not ready, such as that it may not list what it watches.
+func (e *env) explain(ctx context.Context, p corev1.Pod, err error) error {
+	running := slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Waiting == nil && s.State.Terminated == nil })
+	if p.Status.Phase != corev1.PodRunning || !running {
+		return err
+	}
+	said, askErr := e.readiness(ctx, e.cluster, p.Namespace, p.Name)
+	if said = strings.TrimPrefix(strings.TrimSpace(said), "not ready: "); askErr != nil || said == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, said)
+}
+
+// askReadiness asks through the API server.
+func askReadiness(ctx context.Context, cl *cluster.Cluster, namespace, pod string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	address, stop, err := cl.Forward(ctx, namespace, pod, adminPort)
+	if err != nil {
+		return "", err
+	}
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/ready", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		return "", nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return string(body), err
 }
 
 // podReady says what a pod still lacks.

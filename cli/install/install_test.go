@@ -24,6 +24,7 @@ import (
 	"github.com/weftmesh/weft/cli/cluster"
 	"github.com/weftmesh/weft/cli/console"
 	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/inject"
 	"github.com/weftmesh/weft/manifests"
 )
 
@@ -111,6 +112,26 @@ func TestExistingIdentityIsKept(t *testing.T) {
 	}
 	if !same(issuer(t, objects), m) || !strings.Contains(talk.String(), "it is kept") {
 		t.Errorf("identity was replaced; talk: %s", &talk)
+	}
+}
+
+// TestHalfAnIdentityIsNotReplaced: a new one would cut off every proxy that
+// runs. Where there is none, as after an installation that broke off, a new one
+// does no harm.
+func TestHalfAnIdentityIsNotReplaced(t *testing.T) {
+	m := material(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: manifests.Issuer, Namespace: "linkerd"}, Data: map[string][]byte{"crt.pem": m.Cert, "key.pem": m.Key}}
+	empty := &corev1.Secret{ObjectMeta: secret.ObjectMeta}
+	roots := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifests.TrustRoots, Namespace: "linkerd"}, Data: map[string]string{manifests.RootsKey: string(m.Roots)}}
+	proxy := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "production", Labels: map[string]string{inject.ControlNamespaceLabel: "linkerd"}}}
+	for name, have := range map[string][]runtime.Object{"secret alone": {secret}, "roots alone": {roots}, "secret without keys": {empty, roots}} {
+		_, err := Request{}.Objects(t.Context(), console.Console{Err: new(bytes.Buffer)}, connect(append(have, proxy)), "linkerd")
+		if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), "--ignore-cluster") {
+			t.Errorf("%s, with a proxy: error %v", name, err)
+		}
+		if _, err := (Request{}).Objects(t.Context(), console.Console{Err: new(bytes.Buffer)}, connect(have), "linkerd"); err != nil {
+			t.Errorf("%s, without proxies: %v", name, err)
+		}
 	}
 }
 

@@ -13,11 +13,9 @@ import (
 	"time"
 )
 
-// Lives of generated authorities.
-const (
-	rootLife   = 10 * 365 * 24 * time.Hour
-	issuerLife = 365 * 24 * time.Hour
-)
+// generatedLife is how long a generated root and its issuer live. The issuer
+// lives as long as the root, since nobody could sign another one.
+const generatedLife = 10 * 365 * 24 * time.Hour
 
 // Generate makes a new root and an issuer signed by it. The root's key is
 // forgotten: a new issuer needs a new root, which the bundle then holds beside
@@ -27,7 +25,7 @@ func Generate(trustDomain string, now time.Time) (Material, error) {
 	if err != nil {
 		return Material{}, fmt.Errorf("generate root: %w", err)
 	}
-	root, err := authority("root."+trustDomain, now, rootLife, 1, &rootKey.PublicKey, nil, rootKey)
+	root, err := authority("root."+trustDomain, now, generatedLife, 1, &rootKey.PublicKey, nil, rootKey)
 	if err != nil {
 		return Material{}, fmt.Errorf("generate root: %w", err)
 	}
@@ -35,7 +33,7 @@ func Generate(trustDomain string, now time.Time) (Material, error) {
 	if err != nil {
 		return Material{}, fmt.Errorf("generate issuer: %w", err)
 	}
-	issuer, err := authority("identity."+trustDomain, now, issuerLife, 0, &issuerKey.PublicKey, root, rootKey)
+	issuer, err := authority("identity."+trustDomain, now, generatedLife, 0, &issuerKey.PublicKey, root, rootKey)
 	if err != nil {
 		return Material{}, fmt.Errorf("generate issuer: %w", err)
 	}

@@ -63,7 +63,7 @@ func TestIssuerIsChecked(t *testing.T) {
 		{"foreign root", Material{Cert: good.Cert, Key: good.Key, Roots: other.Roots}, ErrChain},
 		{"garbage bundle", Material{Cert: good.Cert, Key: good.Key, Roots: []byte("x")}, identity.ErrNoRoots},
 		{"leaf", leaf, ErrNotCA},
-		{"expired", generate(t, now.Add(-2*issuerLife)), ErrExpired},
+		{"expired", generate(t, now.Add(-2*generatedLife)), ErrExpired},
 		{"not yet valid", generate(t, now.Add(time.Hour)), ErrExpired},
 	} {
 		before, _ := authority.Issuer()
@@ -139,7 +139,7 @@ func TestServingCertificateRenewsItself(t *testing.T) {
 		t.Error("not renewed with the new issuer")
 	}
 	// An issuer near its end gives no leaf that outlives it; an expired one none.
-	now = now.Add(issuerLife - 2*time.Hour)
+	now = now.Add(generatedLife - 2*time.Hour)
 	if c := get(); c.Leaf.NotAfter.Sub(now) > 3*time.Hour {
 		t.Errorf("leaf until %s, issuer until %s", c.Leaf.NotAfter, now.Add(2*time.Hour))
 	}

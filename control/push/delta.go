@@ -55,8 +55,8 @@ func (d *delta) request(r *discoveryv3.DeltaDiscoveryRequest) error {
 	// A first request without names means all of the type (legacy wildcard).
 	wantsAll = wantsAll || first && len(ask) == 0 && len(drop) == 0 && !dropsAll
 
-	if len(t.named)+len(ask) > maxNames {
-		return tooMany(typ)
+	if err := checkNames(typ, len(t.named), ask); err != nil {
+		return err
 	}
 	d.unsubscribe(typ, t, drop, dropsAll)
 	pending := d.subscribe(typ, t, ask, wantsAll)

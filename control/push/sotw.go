@@ -52,8 +52,8 @@ func (w *world) request(r *discoveryv3.DiscoveryRequest) error {
 		}
 	}
 	ask, all := withoutWildcard(r.GetResourceNames())
-	if len(ask) > maxNames {
-		return tooMany(typ)
+	if err := checkNames(typ, 0, ask); err != nil {
+		return err
 	}
 	t.everNamed = t.everNamed || len(ask) > 0 || all
 	all = all || !t.everNamed && fullState(typ)

@@ -20,12 +20,14 @@ import (
 // Lease that the leader holds, in the control plane's namespace.
 const Lease = "weft-control"
 
-// Times of the election.
-const (
-	leaseDuration = 15 * time.Second
-	renewDeadline = 10 * time.Second
-	retryPeriod   = 2 * time.Second
-)
+// times of the election: how long a lease holds, how long its holder tries to
+// renew it before it gives up, and how long everybody waits between two tries.
+type times struct{ lease, renew, retry time.Duration }
+
+// defaultTimes are those of Kubernetes' own controllers.
+func defaultTimes() times {
+	return times{lease: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second}
+}
 
 // retryDelay is how long a failed write waits for the next attempt.
 const retryDelay = 2 * time.Second
@@ -39,6 +41,8 @@ type Settings struct {
 	// Identity of this replica; empty means the host's name.
 	Identity string
 	Log      *slog.Logger
+
+	times times // zero: the defaults
 }
 
 // Run takes part in the election and writes the statuses of the newest result
@@ -50,6 +54,9 @@ func Run(ctx context.Context, s Settings, results <-chan translate.Result) error
 			return fmt.Errorf("leader election: %w", err)
 		}
 		s.Identity = host
+	}
+	if s.times == (times{}) {
+		s.times = defaultTimes()
 	}
 	// Every replica follows the results, so that a new leader has the newest.
 	latest := newLatest()
@@ -63,7 +70,7 @@ func Run(ctx context.Context, s Settings, results <-chan translate.Result) error
 				Client:     s.Client.CoordinationV1(),
 				LockConfig: resourcelock.ResourceLockConfig{Identity: s.Identity},
 			},
-			LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+			LeaseDuration: s.times.lease, RenewDeadline: s.times.renew, RetryPeriod: s.times.retry,
 			ReleaseOnCancel: true,
 			Name:            Lease,
 			Callbacks: leaderelection.LeaderCallbacks{

@@ -35,6 +35,7 @@ func Build(w *world.World, settings mesh.Settings) Result {
 	}
 	m := &mesh.Mesh{Revision: w.Revision, Settings: settings, Services: base.Services, Workloads: base.Workloads}
 	r := Result{Mesh: m, Problems: append(append([]mesh.Problem(nil), w.Problems...), base.Problems...)}
+	found := len(w.Problems)
 	var routes []fragment.Fragment
 	for _, f := range families {
 		frag := f.translate(w, services)
@@ -45,6 +46,22 @@ func Build(w *world.World, settings mesh.Settings) Result {
 	merged, lost := merge(routes)
 	m.Routes, r.Problems = merged, append(r.Problems, lost...)
 	m.Sort()
+	locate(w, r.Problems[found:])
 	mesh.SortProblems(r.Problems)
 	return r
+}
+
+// locate gives problems with a field the line of that field, where it is known.
+func locate(w *world.World, problems []mesh.Problem) {
+	for i := range problems {
+		p := &problems[i]
+		if p.Origin.File == "" || p.Field == "" {
+			continue
+		}
+		if place := w.Place(p.Origin); place != nil {
+			if line := place.Line(p.Field); line > 0 {
+				p.Origin.Line = line
+			}
+		}
+	}
 }

@@ -23,8 +23,9 @@ type endpointIndex struct {
 	// users of a pod or an address: how many slices of which service name it.
 	podUsers map[mesh.Ref]map[mesh.Ref]int
 	ipUsers  map[netip.Addr]map[mesh.Ref]int
-	// podByIP finds the pod of an address that no targetRef names.
-	podByIP map[netip.Addr]mesh.Ref
+	// podsByIP finds the pods of an address that no targetRef names. There is
+	// more than one while an address changes hands, and in a local mesh.
+	podsByIP map[netip.Addr]map[mesh.Ref]struct{}
 	// sets as last taken, by service.
 	sets map[mesh.Ref]map[uint16]*mesh.EndpointSet
 }
@@ -34,7 +35,7 @@ func newEndpointIndex(s *state, trustDomain string) *endpointIndex {
 		state: s, trustDomain: trustDomain, dirty: map[mesh.Ref]struct{}{},
 		slices:   map[mesh.Ref]map[mesh.Ref]*discoveryv1.EndpointSlice{},
 		podUsers: map[mesh.Ref]map[mesh.Ref]int{}, ipUsers: map[netip.Addr]map[mesh.Ref]int{},
-		podByIP: map[netip.Addr]mesh.Ref{}, sets: map[mesh.Ref]map[uint16]*mesh.EndpointSet{},
+		podsByIP: map[netip.Addr]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[uint16]*mesh.EndpointSet{},
 	}
 }
 
@@ -104,14 +105,43 @@ func (x *endpointIndex) pod(ref mesh.Ref, p *corev1.Pod, come bool) {
 	for _, ip := range PodAddresses(p) {
 		switch {
 		case come && !Ended(p):
-			x.podByIP[ip] = ref
-		case x.podByIP[ip] == ref:
-			delete(x.podByIP, ip)
+			if x.podsByIP[ip] == nil {
+				x.podsByIP[ip] = map[mesh.Ref]struct{}{}
+			}
+			x.podsByIP[ip][ref] = struct{}{}
+		default:
+			if delete(x.podsByIP[ip], ref); len(x.podsByIP[ip]) == 0 {
+				delete(x.podsByIP, ip)
+			}
 		}
 		for svc := range x.ipUsers[ip] {
 			x.dirty[svc] = struct{}{}
 		}
 	}
+}
+
+// podAt returns the pod that has an address: of several the one that is not
+// going away, then the youngest, then the first by name.
+func (x *endpointIndex) podAt(ip netip.Addr) (mesh.Ref, bool) {
+	var best mesh.Ref
+	var bestPod *corev1.Pod
+	for ref := range x.podsByIP[ip] {
+		p := x.state.pods.m[ref].Obj
+		if p != nil && (bestPod == nil || outlives(ref, p, best, bestPod)) {
+			best, bestPod = ref, p
+		}
+	}
+	return best, bestPod != nil
+}
+
+func outlives(ref mesh.Ref, p *corev1.Pod, other mesh.Ref, o *corev1.Pod) bool {
+	if going := p.DeletionTimestamp != nil; going != (o.DeletionTimestamp != nil) {
+		return !going
+	}
+	if !p.CreationTimestamp.Equal(&o.CreationTimestamp) {
+		return o.CreationTimestamp.Before(&p.CreationTimestamp)
+	}
+	return ref.Less(other)
 }
 
 // PodAddresses returns the addresses that are the pod's own: none of a pod in

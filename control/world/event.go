@@ -12,6 +12,7 @@ type Event struct {
 	op       op
 	obj      metav1.Object
 	origin   mesh.Origin
+	place    *Place
 	kind     Kind
 	ref      mesh.Ref
 	source   string
@@ -32,6 +33,11 @@ const (
 // World's tables (a pointer); the source gives it away and never changes it again.
 func Put(obj metav1.Object, origin mesh.Origin) Event {
 	return Event{op: opPut, obj: obj, origin: origin}
+}
+
+// PutAt is Put for an object whose fields have lines.
+func PutAt(obj metav1.Object, origin mesh.Origin, place *Place) Event {
+	return Event{op: opPut, obj: obj, origin: origin, place: place}
 }
 
 // Delete says that the object is gone.

@@ -113,7 +113,9 @@ func (x *endpointIndex) fill(set *mesh.EndpointSet, seen map[netip.AddrPort]int,
 			if e.Zone != nil {
 				ep.Zone = *e.Zone
 			}
-			x.join(&ep, s, e)
+			if !x.join(&ep, s, e) {
+				continue
+			}
 			if j, dup := seen[ep.Address]; dup {
 				if set.Endpoints[j].Health == mesh.Draining {
 					set.Endpoints[j] = ep
@@ -126,23 +128,35 @@ func (x *endpointIndex) fill(set *mesh.EndpointSet, seen map[netip.AddrPort]int,
 	}
 }
 
-// join adds what the endpoint's pod tells.
-func (x *endpointIndex) join(ep *mesh.Endpoint, s *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) {
-	ref, ok := targetPod(s, e)
-	if !ok {
-		if ref, ok = x.podByIP[ep.Address.Addr()]; !ok {
-			return
+// join adds what the endpoint's pod tells. False means to leave the endpoint
+// out: it names a pod that is not there, has ended, or has been replaced by one
+// of the same name. Pods and slices come by different watches, so that the one
+// may lag behind the other; the address may be somebody else's by now.
+func (x *endpointIndex) join(ep *mesh.Endpoint, s *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) bool {
+	ref, named := targetPod(s, e)
+	if !named {
+		var ok bool
+		if ref, ok = x.podAt(ep.Address.Addr()); !ok {
+			return true
 		}
 	}
-	ep.Workload = ref
 	item, ok := x.state.pods.m[ref]
-	if !ok {
-		return
+	if !ok || Ended(item.Obj) {
+		return false
+	}
+	// A UID is missing where objects come from files.
+	if uid := item.Obj.UID; named && uid != "" && e.TargetRef.UID != "" && e.TargetRef.UID != uid {
+		return false
+	}
+	ep.Workload = ref
+	if item.Obj.DeletionTimestamp != nil {
+		ep.Health = mesh.Draining
 	}
 	ep.Owner, ep.Labels = Owner(item.Obj), item.Obj.Labels
 	// An identity that cannot be is reported by the translators; the endpoint
 	// is then one without.
 	ep.Identity, _ = Identity(item.Obj, x.trustDomain)
+	return true
 }
 
 func slicePort(s *discoveryv1.EndpointSlice, name string) uint16 {

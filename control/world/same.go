@@ -41,7 +41,7 @@ func sameGrant(a, b *gwv1.ReferenceGrant) bool {
 }
 
 func samePod(a, b *corev1.Pod) bool {
-	return sameMeta(a, b) &&
+	return sameMeta(a, b) && a.UID == b.UID && (a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil) &&
 		a.Spec.ServiceAccountName == b.Spec.ServiceAccountName && a.Spec.NodeName == b.Spec.NodeName && a.Spec.HostNetwork == b.Spec.HostNetwork &&
 		slices.Equal(a.Status.PodIPs, b.Status.PodIPs) && a.Status.PodIP == b.Status.PodIP && Ended(a) == Ended(b) &&
 		equality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences) &&

@@ -25,11 +25,29 @@ func (t *table[T]) own() {
 	}
 }
 
-func (t *table[T]) put(ref mesh.Ref, obj T, origin mesh.Origin) (old Item[T], existed bool) {
+func (t *table[T]) put(ref mesh.Ref, obj T, at site) (old Item[T], existed bool) {
 	t.own()
 	old, existed = t.m[ref]
-	t.m[ref] = Item[T]{obj, origin}
+	t.m[ref] = Item[T]{obj, at.origin, at.place}
 	return old, existed
+}
+
+// site is where an object was said.
+type site struct {
+	origin mesh.Origin
+	place  *Place
+}
+
+// moved says whether an item was said elsewhere.
+func moved[T any](old Item[T], at site) bool {
+	return old.Origin != at.origin || layout(old.Place) != layout(at.place)
+}
+
+func layout(p *Place) uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.Layout
 }
 
 func (t *table[T]) remove(ref mesh.Ref) (old Item[T], existed bool) {
@@ -79,7 +97,7 @@ func newState(trustDomain string) *state {
 func (s *state) apply(e Event) (world, endpoints bool) {
 	switch e.op {
 	case opPut:
-		world, endpoints = s.put(e.obj, e.origin)
+		world, endpoints = s.put(e.obj, site{e.origin, e.place})
 	case opDelete:
 		world, endpoints = s.delete(e.kind, e.ref)
 	case opProblems:
@@ -99,29 +117,29 @@ func refOf(o metav1.Object) mesh.Ref {
 	return mesh.Ref{Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-func (s *state) put(o metav1.Object, origin mesh.Origin) (world, endpoints bool) {
+func (s *state) put(o metav1.Object, at site) (world, endpoints bool) {
 	ref := refOf(o)
 	switch o := o.(type) {
 	case *corev1.Namespace:
-		old, had := s.namespaces.put(ref, o, origin)
-		return !had || old.Origin != origin || !sameMeta(old.Obj, o), false
+		old, had := s.namespaces.put(ref, o, at)
+		return !had || moved(old, at) || !sameMeta(old.Obj, o), false
 	case *corev1.Service:
-		old, had := s.services.put(ref, o, origin)
-		changed := !had || old.Origin != origin || !sameService(old.Obj, o)
+		old, had := s.services.put(ref, o, at)
+		changed := !had || moved(old, at) || !sameService(old.Obj, o)
 		if changed {
 			s.endpoints.service(ref)
 		}
 		return changed, changed
 	case *discoveryv1.EndpointSlice:
-		old, had := s.slices.put(ref, o, origin)
+		old, had := s.slices.put(ref, o, at)
 		if had {
 			s.endpoints.slice(ref, old.Obj, false)
 		}
 		s.endpoints.slice(ref, o, true)
 		return s.sliceShapes(o) && (!had || !sameShape(old.Obj, o)), true
 	case *corev1.Pod:
-		old, had := s.pods.put(ref, o, origin)
-		changed := !had || old.Origin != origin || !samePod(old.Obj, o)
+		old, had := s.pods.put(ref, o, at)
+		changed := !had || moved(old, at) || !samePod(old.Obj, o)
 		if changed {
 			if had {
 				s.endpoints.pod(ref, old.Obj, false)
@@ -130,14 +148,14 @@ func (s *state) put(o metav1.Object, origin mesh.Origin) (world, endpoints bool)
 		}
 		return changed, changed
 	case *smiapi.TrafficSplit:
-		old, had := s.splits.put(ref, o, origin)
-		return !had || old.Origin != origin || !sameSplit(old.Obj, o), false
+		old, had := s.splits.put(ref, o, at)
+		return !had || moved(old, at) || !sameSplit(old.Obj, o), false
 	case *gwv1.HTTPRoute:
-		old, had := s.routes.put(ref, o, origin)
-		return !had || old.Origin != origin || !sameRoute(old.Obj, o), false
+		old, had := s.routes.put(ref, o, at)
+		return !had || moved(old, at) || !sameRoute(old.Obj, o), false
 	case *gwv1.ReferenceGrant:
-		old, had := s.grants.put(ref, o, origin)
-		return !had || old.Origin != origin || !sameGrant(old.Obj, o), false
+		old, had := s.grants.put(ref, o, at)
+		return !had || moved(old, at) || !sameGrant(old.Obj, o), false
 	}
 	return false, false
 }

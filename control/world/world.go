@@ -27,6 +27,40 @@ const (
 type Item[T any] struct {
 	Obj    T
 	Origin mesh.Origin
+	// Place finds lines of fields; nil where an object has none.
+	Place *Place
+}
+
+// Place is where the fields of an object stand in a file.
+type Place struct {
+	// Layout differs between two forms of an object whose fields stand on
+	// different lines, counted from the object's first.
+	Layout uint64
+	// Line returns that of a field, or of the innermost part of it that exists,
+	// counted from 1 in the file; 0 when it is not known.
+	Line func(field string) int
+}
+
+// Place finds the place of the object of an origin, or nil.
+func (w *World) Place(o mesh.Origin) *Place {
+	ref := mesh.Ref{Namespace: o.Namespace, Name: o.Name}
+	switch Kind(o.Kind) {
+	case KindNamespace:
+		return w.Namespaces[ref].Place
+	case KindService:
+		return w.Services[ref].Place
+	case KindEndpointSlice:
+		return w.EndpointSlices[ref].Place
+	case KindPod:
+		return w.Pods[ref].Place
+	case KindTrafficSplit:
+		return w.TrafficSplits[ref].Place
+	case KindHTTPRoute:
+		return w.HTTPRoutes[ref].Place
+	case KindReferenceGrant:
+		return w.ReferenceGrants[ref].Place
+	}
+	return nil
 }
 
 // Table holds the objects of one kind by namespace and name; the namespace of

@@ -3,6 +3,7 @@ package xds
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -127,11 +128,12 @@ func originName(o mesh.Origin) string {
 	return fmt.Sprintf("%s %s/%s", o.Kind, o.Namespace, o.Name)
 }
 
-// headersToAdd are what to set, then what to add.
+// headersToAdd are what to set, then what to add. In their values Envoy reads a
+// percent sign as the beginning of a command, and two as one.
 func headersToAdd(h mesh.HeaderChanges) []*corev3.HeaderValueOption {
 	var out []*corev3.HeaderValueOption
 	option := func(f mesh.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
-		out = append(out, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value}, AppendAction: action})
+		out = append(out, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: f.Name, Value: strings.ReplaceAll(f.Value, "%", "%%")}, AppendAction: action})
 	}
 	for _, f := range h.Set {
 		option(f, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)

@@ -103,3 +103,20 @@ func TestConnectionShares(t *testing.T) {
 		t.Errorf("a missing one: %v", got)
 	}
 }
+
+// TestPercentSignsAreEscaped: in the values of headers to add, Envoy reads %
+// as the beginning of a command and refuses what it does not know.
+func TestPercentSignsAreEscaped(t *testing.T) {
+	rule := mesh.Rule{Backends: []mesh.Backend{backend("a", 1)}}
+	rule.RequestHeaders.Set = []mesh.Header{{Name: "x-share", Value: "10% of 100%"}}
+	rule.ResponseHeaders.Add = []mesh.Header{{Name: "x-path", Value: "%2F"}}
+	for _, kind := range []Kind{Weft, Envoy} {
+		r := one(rule, kind)[0]
+		if got := r.GetRequestHeadersToAdd()[0].GetHeader().GetValue(); got != "10%% of 100%%" {
+			t.Errorf("%s: request header %q", kind, got)
+		}
+		if got := r.GetResponseHeadersToAdd()[0].GetHeader().GetValue(); got != "%%2F" {
+			t.Errorf("%s: response header %q", kind, got)
+		}
+	}
+}

@@ -25,6 +25,7 @@ type Object struct {
 	Kind   world.Kind
 	Obj    metav1.Object
 	Origin mesh.Origin
+	Place  *world.Place
 }
 
 // Ref returns its namespace and name.
@@ -188,7 +189,7 @@ func (d *decoder) object(n *yaml.Node, o mesh.Origin, k kind) {
 		}
 	}
 	obj.SetManagedFields(nil)
-	d.objects = append(d.objects, Object{k.kind, obj, o})
+	d.objects = append(d.objects, Object{k.kind, obj, o, placeOf(n)})
 }
 
 // at puts the line of a field into an origin.

@@ -81,8 +81,8 @@ func (f *Folder) Scan() ([]world.Event, error) {
 	objects, problems := f.join()
 	var events []world.Event
 	for key, o := range objects {
-		if old, ok := f.sent[key]; !ok || old.Origin != o.Origin || !reflect.DeepEqual(old.Obj, o.Obj) {
-			events = append(events, world.Put(o.Obj, o.Origin))
+		if old, ok := f.sent[key]; !ok || old.Origin != o.Origin || old.Place.Layout != o.Place.Layout || !reflect.DeepEqual(old.Obj, o.Obj) {
+			events = append(events, world.PutAt(o.Obj, o.Origin, o.Place))
 		}
 	}
 	for key := range f.sent {

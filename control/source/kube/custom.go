@@ -163,6 +163,7 @@ func (c *custom) watchCRD(ctx context.Context, wg *sync.WaitGroup, r *resource) 
 	if err != nil {
 		return func() bool { return false }
 	}
+	c.source.waits.expect("customresourcedefinitions/"+r.name(), reg.HasSynced)
 	wg.Go(func() { inf.RunWithContext(ctx) })
 	return reg.HasSynced
 }
@@ -196,64 +197,81 @@ func (c *custom) start(ctx context.Context, wg *sync.WaitGroup, r *resource, ver
 	inf := dynamicinformer.NewFilteredDynamicInformer(c.source.config.Dynamic, gvr, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
 	_ = inf.SetTransform(stripCustom)
 	_ = inf.SetWatchErrorHandlerWithContext(c.source.watchFailed(r.name()))
+	k.next()
 	h := customHandler{ctx, r, k, c.to}
 	reg, err := inf.AddEventHandler(h)
 	synced := func() bool { return false }
 	if err == nil {
 		synced = reg.HasSynced
 	}
+	c.source.waits.expect(r.name(), synced)
 	var own sync.WaitGroup
 	own.Go(func() { inf.RunWithContext(ctx) })
 	own.Go(func() {
 		if !cache.WaitForCacheSync(ctx.Done(), synced) {
 			return
 		}
-		have := map[mesh.Ref]bool{}
-		for _, key := range inf.GetStore().ListKeys() {
-			if ns, name, err := cache.SplitMetaNamespaceKey(key); err == nil {
-				have[mesh.Ref{Namespace: ns, Name: name}] = true
-			}
-		}
-		k.forgetOthers(ctx, c.to, have)
+		// The handler has seen the whole first listing.
+		k.forgetOlder(ctx, c.to)
 	})
 	wg.Go(own.Wait)
-	return &running{version: version, done: ctx.Done(), synced: synced, end: func() { cancel(); own.Wait() }}
+	return &running{version: version, done: ctx.Done(), synced: synced, end: func() {
+		cancel()
+		own.Wait()
+		c.source.waits.forget(r.name())
+	}}
 }
 
 // known remembers what was told of a resource, over informers that come and go.
 type known struct {
 	kind world.Kind
 	mu   sync.Mutex
-	refs map[mesh.Ref]bool
+	// informer counts them; refs has the last that told of each object.
+	informer int
+	refs     map[mesh.Ref]int
 }
 
-func newKnown(kind world.Kind) *known { return &known{kind: kind, refs: map[mesh.Ref]bool{}} }
+func newKnown(kind world.Kind) *known { return &known{kind: kind, refs: map[mesh.Ref]int{}} }
 
+// next begins with another informer.
+func (k *known) next() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.informer++
+}
+
+// add notes an object that is about to be told.
 func (k *known) add(ref mesh.Ref) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.refs[ref] = true
+	k.refs[ref] = k.informer
 }
 
 func (k *known) forget(ref mesh.Ref) []world.Event {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.drop(ref)
+}
+
+func (k *known) drop(ref mesh.Ref) []world.Event {
 	delete(k.refs, ref)
 	return []world.Event{world.Delete(k.kind, ref), world.Problems(Name, string(k.kind)+" "+ref.String(), nil)}
 }
 
-func (k *known) forgetOthers(ctx context.Context, to Sender, have map[mesh.Ref]bool) {
+// forgetOlder withdraws what only earlier informers have told. It sends under
+// the lock, so that an object that comes to be meanwhile is told afterwards.
+func (k *known) forgetOlder(ctx context.Context, to Sender) {
 	k.mu.Lock()
-	var gone []mesh.Ref
-	for ref := range k.refs {
-		if !have[ref] {
-			gone = append(gone, ref)
+	defer k.mu.Unlock()
+	for ref, by := range k.refs {
+		if by < k.informer {
+			_ = to.Send(ctx, k.drop(ref)...)
 		}
-	}
-	k.mu.Unlock()
-	for _, ref := range gone {
-		_ = to.Send(ctx, k.forget(ref)...)
 	}
 }
 
-func (k *known) forgetAll(ctx context.Context, to Sender) { k.forgetOthers(ctx, to, nil) }
+// forgetAll withdraws everything; no informer runs.
+func (k *known) forgetAll(ctx context.Context, to Sender) {
+	k.next()
+	k.forgetOlder(ctx, to)
+}

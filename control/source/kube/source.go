@@ -56,14 +56,17 @@ type Sender interface {
 }
 
 // Source watches an API server.
-type Source struct{ config Config }
+type Source struct {
+	config Config
+	waits  waits
+}
 
 // New makes a source; nothing is asked before Run.
 func New(c Config) *Source {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Source{c}
+	return &Source{config: c}
 }
 
 // Run lists and watches until the context ends, and reports synced when
@@ -97,6 +100,7 @@ func (s *Source) Run(ctx context.Context, to Sender) error {
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", k.resource, err)
 		}
+		s.waits.expect(k.resource, reg.HasSynced)
 		synced = append(synced, reg.HasSynced)
 	}
 	custom := newCustom(s, to)
@@ -121,6 +125,7 @@ func (s *Source) Run(ctx context.Context, to Sender) error {
 // watchFailed logs what an informer cannot list or watch; it tries again by itself.
 func (s *Source) watchFailed(resource string) cache.WatchErrorHandlerWithContext {
 	return func(_ context.Context, _ *cache.Reflector, err error) {
+		s.waits.failed(resource, err)
 		s.config.Log.Warn("cannot list or watch; trying again", "resource", resource, "error", err)
 	}
 }

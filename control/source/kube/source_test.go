@@ -25,6 +25,7 @@ type cluster struct {
 	t       *testing.T
 	client  *fake.Clientset
 	dynamic *dynfake.FakeDynamicClient
+	source  *Source
 	worlds  chan *world.World
 	last    *world.World
 }
@@ -57,6 +58,12 @@ func splits(version string) schema.GroupVersionResource {
 
 func start(t *testing.T, typed []runtime.Object, custom ...runtime.Object) *cluster {
 	t.Helper()
+	return startWith(t, typed, custom)
+}
+
+// startWith lets the API server be changed before the source looks at it.
+func startWith(t *testing.T, typed, custom []runtime.Object, reactors ...func(*cluster)) *cluster {
+	t.Helper()
 	kinds := map[schema.GroupVersionResource]string{crdResource: "CustomResourceDefinitionList"}
 	for _, r := range resources {
 		for _, v := range r.versions {
@@ -68,9 +75,13 @@ func start(t *testing.T, typed []runtime.Object, custom ...runtime.Object) *clus
 	store := world.NewStore(world.Settings{Sources: []string{Name}, TrustDomain: "cluster.local", Quiet: time.Millisecond})
 	store.OnWorld(func(w *world.World) { c.worlds <- w })
 	ctx, cancel := context.WithCancel(t.Context())
+	if len(reactors) > 0 {
+		reactors[0](c)
+	}
+	c.source = New(Config{Client: c.client, Dynamic: c.dynamic})
 	ended := make(chan error, 2)
 	go func() { ended <- store.Run(ctx) }()
-	go func() { ended <- New(Config{Client: c.client, Dynamic: c.dynamic}).Run(ctx, store) }()
+	go func() { ended <- c.source.Run(ctx, store) }()
 	t.Cleanup(func() {
 		cancel()
 		for range 2 {

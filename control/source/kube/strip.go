@@ -68,7 +68,7 @@ func stripSlice(obj any) (any, error) {
 	for _, e := range o.Endpoints {
 		kept := discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions, Zone: e.Zone}
 		if t := e.TargetRef; t != nil {
-			kept.TargetRef = &corev1.ObjectReference{Kind: t.Kind, Namespace: t.Namespace, Name: t.Name}
+			kept.TargetRef = &corev1.ObjectReference{Kind: t.Kind, Namespace: t.Namespace, Name: t.Name, UID: t.UID}
 		}
 		out.Endpoints = append(out.Endpoints, kept)
 	}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,6 +22,7 @@ import (
 // Linkerd's default opaque ports.
 func (t *translator) workloads() {
 	served := t.servedPorts()
+	staying := t.stayingAddresses()
 	for _, ref := range sortedRefs(t.w.Pods) {
 		item := t.w.Pods[ref]
 		p := item.Obj
@@ -27,6 +30,10 @@ func (t *translator) workloads() {
 			continue
 		}
 		w := &mesh.Workload{Ref: ref, Addresses: world.PodAddresses(p), Labels: p.Labels, Owner: world.Owner(p), Node: p.Spec.NodeName, Origin: item.Origin}
+		if p.DeletionTimestamp != nil {
+			// The address of a pod on its way out may be another's already.
+			w.Addresses = slices.DeleteFunc(w.Addresses, func(a netip.Addr) bool { return staying[a] })
+		}
 		id, err := world.Identity(p, t.settings.TrustDomain)
 		if err != nil {
 			t.problem(problem.New(problem.BadIdentity, item.Origin, "spec.serviceAccountName", err.Error()+"; the workload is treated as not meshed", "use a valid service account name"))
@@ -35,6 +42,19 @@ func (t *translator) workloads() {
 		w.Ports = t.inboundPorts(item, served[ref])
 		t.out.Workloads = append(t.out.Workloads, w)
 	}
+}
+
+// stayingAddresses are those of pods that are not going away.
+func (t *translator) stayingAddresses() map[netip.Addr]bool {
+	out := make(map[netip.Addr]bool, len(t.w.Pods))
+	for _, item := range t.w.Pods {
+		if item.Obj.DeletionTimestamp == nil && !world.Ended(item.Obj) {
+			for _, a := range world.PodAddresses(item.Obj) {
+				out[a] = true
+			}
+		}
+	}
+	return out
 }
 
 // served is a port of a pod to which a service port leads.

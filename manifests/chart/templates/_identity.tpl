@@ -22,6 +22,8 @@ or new ones.
   {{- $roots := lookup "v1" "ConfigMap" .Release.Namespace "weft-trust-roots" }}
   {{- if and $secret $roots }}
     {{- $made = dict "roots" (index $roots.data "ca-bundle.crt") "crt" (index $secret.data "crt.pem" | b64dec) "key" (index $secret.data "key.pem" | b64dec) }}
+  {{- else if and .Release.IsUpgrade (or $secret $roots) }}
+    {{- fail "of the Secret weft-identity-issuer and the ConfigMap weft-trust-roots one is missing, and a new identity would cut off the proxies that run; restore it, or delete the other one to have a new identity made" }}
   {{- else }}
     {{- $ca := genCAWithKey (printf "root.%s.%s" .Release.Namespace $v.trustDomain) 3650 (genPrivateKey "ecdsa") }}
     {{- $made = dict "roots" $ca.Cert "crt" $ca.Cert "key" $ca.Key }}
