@@ -37,14 +37,14 @@ func checkSplit(spec json.RawMessage, namespace string, find finder, f *findings
 		if b.Service == "" {
 			f.fault(at+".service", "is empty; name a service")
 		} else if find.missing(namespace, b.Service) {
-			f.warn(at+".service", "service %s does not exist in namespace %s yet; its share of the requests fails until it does", b.Service, namespace)
+			f.warn(at+".service", "service %s does not exist in namespace %s yet; until it does it receives nothing and the other backends share its part", b.Service, namespace)
 		}
 		if checkWeight(at+".weight", b.Weight, f) {
 			positive = true
 		}
 	}
 	if !positive && len(f.faults) == 0 {
-		f.warn("spec.backends", "all weights are zero: every request to %s will be answered 500; give one backend a weight above 0", s.Service)
+		f.warn("spec.backends", "all weights are zero: the split is not in effect and service %s receives its own traffic; give one backend a weight above 0", s.Service)
 	}
 }
 
