@@ -207,10 +207,14 @@ func (s *Store) setUp(up bool) {
 	s.kick()
 }
 
-// sweep gives up destinations that were not used for Options.Idle.
+// sweep gives up destinations that were not used for Options.Idle. While
+// nobody can be asked for them again all are kept.
 func (s *Store) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.up {
+		return
+	}
 	gone := false
 	for name, t := range s.dests {
 		if t.dest.used.Swap(false) {

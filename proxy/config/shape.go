@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -134,7 +135,7 @@ func (p *portChains) add(c *chain) error {
 	switch {
 	case mutual != c.tls:
 		return invalid("mesh TLS and its transport socket must come together")
-	case mutual && len(c.alpn) == 1 && c.alpn[0] == policy.ALPNTCP && c.tcp != nil:
+	case mutual && len(c.alpn) == 1 && c.alpn[0] == alpn.TCP && c.tcp != nil:
 		p.mutualTCP = true
 	case mutual && c.http != nil:
 		p.mutualHTTP = true
@@ -177,7 +178,7 @@ func (c *chain) toApplication() error {
 func (p *portChains) policy() (policy.Port, error) {
 	var q policy.Port
 	if !p.mutualTCP {
-		return q, invalid("no chain for application protocol %s", policy.ALPNTCP)
+		return q, invalid("no chain for application protocol %s", alpn.TCP)
 	}
 	plain := p.plainHTTP || p.plainDetect
 	q.Mode = policy.Strict

@@ -97,7 +97,7 @@ const (
 )
 
 // maxDestinations bounds what a workload that dials at random can subscribe
-// to; the ones beyond are unknown.
+// to. Unknown ones make room for others.
 const maxDestinations = 8192
 
 // Store is the configuration of one proxy. It is safe for concurrent use.
@@ -189,9 +189,14 @@ func (s *Store) Destination(ctx context.Context, name string) (*Destination, err
 	}
 	t := s.dests[name]
 	if t == nil {
-		if len(s.dests) >= maxDestinations || reserved(name) {
+		switch {
+		case reserved(name):
 			s.mu.Unlock()
 			return nil, fmt.Errorf("%w: %s", ErrUnknown, name)
+		case len(s.dests) >= maxDestinations && !s.forgetUnknown():
+			// It may belong to the mesh: it is not to be sent round it.
+			s.mu.Unlock()
+			return nil, fmt.Errorf("%w: %s: more than %d destinations are in use", ErrIncomplete, name, maxDestinations)
 		}
 		t = newTracked(name)
 		s.dests[name] = t
@@ -218,6 +223,22 @@ func (s *Store) Destination(ctx context.Context, name string) (*Destination, err
 		return nil, fmt.Errorf("%w: %s", err, name)
 	}
 	return d, nil
+}
+
+// forgetUnknown gives up an eighth of the destinations, of those that the
+// control plane does not know, and says whether there were any. It is called
+// with the lock.
+func (s *Store) forgetUnknown() bool {
+	n := 0
+	for name, t := range s.dests {
+		if t.settled && errors.Is(t.err, ErrUnknown) {
+			delete(s.dests, name)
+			if n++; n >= maxDestinations/8 {
+				break
+			}
+		}
+	}
+	return n > 0
 }
 
 // await returns when the destination is decided, the stream goes down or the

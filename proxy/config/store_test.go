@@ -468,3 +468,56 @@ func TestDump(t *testing.T) {
 		t.Errorf("clusters: %+v", got.Clusters)
 	}
 }
+
+// What was known before the control plane went away stays known, used or not.
+func TestIdleDestinationsOutliveTheStream(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Idle = 100 * time.Millisecond })
+	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
+	d, err := r.destination(apiKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	eventually(t, "the stream is down", func() bool { return !r.store.Connected() })
+	for range 2 * sweeps {
+		r.store.sweep()
+	}
+	if d.Stale() {
+		t.Fatal("a known destination was given up while nobody could be asked for it again")
+	}
+	if again, err := r.destination(apiKey); err != nil || again != d {
+		t.Errorf("asked again: %v", err)
+	}
+}
+
+// A workload that dials at random must not push its mesh's destinations out
+// into plaintext.
+func TestManyUnknownDestinations(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Wait = 20 * time.Millisecond })
+	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
+	r.store.mu.Lock()
+	for i := range maxDestinations {
+		x := newTracked("10.1." + itoa(i/256) + "." + itoa(i%256) + "_80")
+		x.settle(ErrUnknown)
+		r.store.dests[x.dest.key] = x
+	}
+	r.store.mu.Unlock()
+	eventually(t, "a destination of the mesh", func() bool { _, err := r.destination(apiKey); return err == nil })
+
+	// With nobody to answer, nothing changes what follows.
+	r.stop()
+	eventually(t, "the stream is down", func() bool { return !r.store.Connected() })
+	r.store.mu.Lock()
+	for i := len(r.store.dests); i < maxDestinations; i++ {
+		x := newTracked("10.2." + itoa(i/256) + "." + itoa(i%256) + "_80")
+		x.settle(nil)
+		r.store.dests[x.dest.key] = x
+	}
+	for _, x := range r.store.dests {
+		x.settled, x.err = true, nil
+	}
+	r.store.mu.Unlock()
+	if _, err := r.destination("10.9.9.9_9"); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("with no room left: %v, which lets what may belong to the mesh pass in plaintext", err)
+	}
+}

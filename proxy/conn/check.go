@@ -35,9 +35,10 @@ func (c *Conn) Readable() bool {
 	return c.rc.Control(c.peekFn) != nil || c.peekE != syscall.EAGAIN
 }
 
-// PeerGone tells whether the peer is known to have closed or reset the
-// connection. Unread bytes hide it. It may be called while another goroutine
-// reads.
+// PeerGone tells whether the connection was reset, or has failed. A peer that
+// merely ended its sending side (FIN) may still wait for what it is owed, and
+// is not gone. Unread bytes hide nothing. It may be called while another
+// goroutine reads.
 func (c *Conn) PeerGone() bool {
 	if c.closed.Load() {
 		return true
@@ -48,11 +49,9 @@ func (c *Conn) PeerGone() bool {
 	if c.rc == nil {
 		return false
 	}
-	var b [1]byte
-	var n int
-	var e syscall.Errno
-	if c.rc.Control(func(fd uintptr) { n, e = sysPeek(fd, &b) }) != nil {
+	failed := false
+	if c.rc.Control(func(fd uintptr) { failed = sysFailed(fd) }) != nil {
 		return true
 	}
-	return e == 0 && n == 0 || e != 0 && e != syscall.EAGAIN
+	return failed
 }

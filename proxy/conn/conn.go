@@ -49,6 +49,7 @@ type Conn struct {
 	wmu     sync.Mutex
 	out     *buffer
 	sent, n int    // out.b[sent:n] is pending
+	taken   uint64 // bytes that the kernel has accepted
 	tail    []byte // pending behind it, memory of the caller
 	werrno  syscall.Errno
 	werr    error // sticky
@@ -57,6 +58,8 @@ type Conn struct {
 
 	duplex atomic.Bool
 	closed atomic.Bool
+	meter  atomic.Pointer[metered]
+	fault  atomic.Uint32 // errno
 
 	under *Conn // TLS: the encrypted bytes
 	tls   *tls.Conn
@@ -137,6 +140,7 @@ func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	defer c.over()
 	if c.tls != nil {
 		return c.closeTLS()
 	}
@@ -163,6 +167,7 @@ func (c *Conn) Abort() {
 		_ = t.SetLinger(0)
 	}
 	_ = c.nc.Close()
+	c.over()
 }
 
 // CloseWrite flushes and ends the outgoing direction: FIN, or close_notify.
@@ -187,5 +192,6 @@ func (c *Conn) CloseWrite() error {
 
 // opError gives a failed system call the form of package net's errors.
 func (c *Conn) opError(op string, e syscall.Errno) error {
+	c.failed(e)
 	return &net.OpError{Op: op, Net: c.nc.LocalAddr().Network(), Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(), Err: os.NewSyscallError(op, e)}
 }

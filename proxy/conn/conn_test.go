@@ -458,11 +458,13 @@ func TestAlive(t *testing.T) {
 			t.Error("unread bytes")
 		}
 		readAll(t, a, 7)
-		b.Close()
+		b.CloseWrite()
 		wait("end", func() bool { return !a.Alive() && a.Readable() })
-		if !secure {
-			wait("gone", a.PeerGone)
+		if a.PeerGone() {
+			t.Errorf("secure %v: a peer that only stopped sending counts as gone", secure)
 		}
+		b.Abort()
+		wait("gone", a.PeerGone)
 	}
 }
 

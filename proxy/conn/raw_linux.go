@@ -51,4 +51,29 @@ func sysPeek(fd uintptr, p *[1]byte) (int, syscall.Errno) {
 	}
 }
 
+// pollFD is struct pollfd of poll(2).
+type pollFD struct {
+	fd              int32
+	events, revents int16
+}
+
+// What poll(2) tells unasked.
+const (
+	pollErr = 0x8
+	pollHup = 0x10
+)
+
+// sysFailed tells whether the socket has an error, or both of its directions
+// have ended; it does not wait.
+func sysFailed(fd uintptr) bool {
+	p := pollFD{fd: int32(fd)}
+	var now syscall.Timespec
+	for {
+		n, _, e := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+		if e != syscall.EINTR {
+			return e == 0 && n == 1 && p.revents&(pollErr|pollHup) != 0
+		}
+	}
+}
+
 const rawSupported = true

@@ -146,6 +146,7 @@ func (c *Conn) onReadable(fd uintptr) bool {
 func (c *Conn) took(n int) {
 	whole := c.w == 0
 	c.w += n
+	c.countRead(n)
 	if !whole {
 		return
 	}

@@ -174,6 +174,7 @@ func (c *Conn) decrypt() (int, error) {
 		c.w += n
 		total += n
 		if err != nil || c.under.r == c.under.w || len(c.in.b)-c.w < record {
+			c.countRead(total)
 			if empty && total > 0 {
 				c.fitTLS(total)
 			}
@@ -203,6 +204,7 @@ func (c *Conn) fillForeign() error {
 	}
 	n, err := c.tls.Read(c.in.b[c.w:])
 	c.w += n
+	c.countRead(n)
 	if n > 0 {
 		return nil
 	}
@@ -230,7 +232,8 @@ func (c *Conn) encrypt() error {
 	if c.n == 0 {
 		return nil
 	}
-	_, err := c.tls.Write(c.out.b[:c.n])
+	n, err := c.tls.Write(c.out.b[:c.n])
+	c.countWritten(n)
 	c.drop()
 	c.werr = err
 	return err
@@ -248,6 +251,7 @@ func (c *Conn) writeTLS(p []byte) (int, error) {
 	}
 	c.drop() // taken in vain
 	n, err := c.tls.Write(p)
+	c.countWritten(n)
 	c.werr = err
 	return n, err
 }
@@ -289,6 +293,9 @@ func (c *Conn) aliveTLS() bool {
 	if n == 0 && errors.Is(err, errAgain) {
 		c.Release()
 		return c.under.Alive()
+	}
+	if err != nil && !errors.Is(err, errAgain) {
+		c.inErr = err // it was taken off the wire, and will not be found there again
 	}
 	return false
 }

@@ -107,6 +107,17 @@ func (c *Conn) send() error {
 	return err
 }
 
+// Taken is how many bytes the system has accepted so far, encrypted ones where
+// the connection is TLS. What was not taken has certainly not reached the peer.
+func (c *Conn) Taken() uint64 {
+	if c.under != nil {
+		return c.under.Taken()
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.taken
+}
+
 func (c *Conn) pending() int { return c.n - c.sent + len(c.tail) }
 
 // drop gives the output buffer back.
@@ -140,6 +151,8 @@ func (c *Conn) step(fd uintptr) syscall.Errno {
 	if e != 0 {
 		return e
 	}
+	c.countWritten(n)
+	c.taken += uint64(n)
 	m := min(n, len(head))
 	c.sent += m
 	c.tail = c.tail[n-m:]
@@ -191,13 +204,18 @@ func (c *Conn) sendLast() {
 
 func (c *Conn) sendSlow() error {
 	if c.out != nil && c.n > c.sent {
-		if _, err := c.nc.Write(c.out.b[c.sent:c.n]); err != nil {
+		n, err := c.nc.Write(c.out.b[c.sent:c.n])
+		c.countWritten(n)
+		c.taken += uint64(n)
+		if err != nil {
 			return err
 		}
 		c.sent = c.n
 	}
 	if len(c.tail) > 0 {
 		n, err := c.nc.Write(c.tail)
+		c.countWritten(n)
+		c.taken += uint64(n)
 		c.tail = c.tail[n:]
 		return err
 	}

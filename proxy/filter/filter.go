@@ -1,10 +1,11 @@
 // Package filter is what happens to the head of a message on its way, as one
-// ordered list for each of the four ways through a proxy. The order is told
+// ordered list for each way through a proxy. The order is told
 // here and nowhere else.
 //
 //	outbound request   1 drop what only proxies may say   2 route's changes   3 backend's changes
 //	outbound response  1 read, then drop, the peer proxy's verdict   2 backend's changes   3 route's changes
 //	inbound request    1 drop what only proxies may say   2 state the peer's identity
+//	request trailers   1 drop what only proxies may say
 //	inbound response   1 drop what only proxies may say
 //
 // A response that the proxy made itself passes none of them: Failure states
@@ -134,12 +135,42 @@ func dropOwn(f []http.Field) []http.Field {
 	return f
 }
 
+// RequestTrailers is the list for the fields behind a request's body: what only
+// proxies may say is as wrong there, since some applications take them for
+// fields of the head. fields is not changed.
+func RequestTrailers(fields []http.Field) []http.Field {
+	for i := range fields {
+		if own(fields[i].Name) {
+			return dropOwn(append([]http.Field(nil), fields...))
+		}
+	}
+	return fields
+}
+
+// own tells the fields that only proxies may set. An underscore counts as the
+// hyphen that gateways to applications (CGI, WSGI) take it for.
 func own(name []byte) bool {
 	switch len(name) {
 	case len(ClientIDField):
-		return http.EqualFold(name, ClientIDField)
+		return like(name, ClientIDField)
 	case len(ErrorField): // and UnprocessedField, of the same length
-		return http.EqualFold(name, ErrorField) || http.EqualFold(name, UnprocessedField)
+		return like(name, ErrorField) || like(name, UnprocessedField)
 	}
 	return false
+}
+
+// like compares with a lower-case name of the same length.
+func like(name []byte, lower string) bool {
+	for i, c := range name {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }

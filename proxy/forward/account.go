@@ -20,6 +20,8 @@ func flags(reason string) string {
 		return "NR"
 	case ReasonNoBackend, ReasonNoConfiguration:
 		return "NC"
+	case ReasonTimeout:
+		return "UT"
 	case ReasonBadRequest, ReasonBadResponse:
 		return "DPE"
 	}
@@ -93,43 +95,15 @@ func (x *Exchange) End(o Outcome) time.Time {
 		switch {
 		case o.Failure != nil:
 			r.Error, r.Flags = o.Failure.Reason, flags(o.Failure.Reason)
-		case o.Broken && o.Status == 0:
+		case o.Timeout:
+			r.Error, r.Flags = ReasonTimeout, flags(ReasonTimeout)
+		case o.Broken && (o.Gone || o.Status == 0):
 			r.Error, r.Flags = "client gone", "DC"
 		case o.Broken:
 			r.Error, r.Flags = "cut off", "UC"
 		}
 		h.Response(&r)
 	}
-	x.leave()
-	x.Downstream.Activity.carried.Add(-1)
+	x.abandon()
 	return now
-}
-
-// TCPSeries are the counters of one opaque flow: the accepted connection and,
-// once there is an endpoint, the one to it.
-type TCPSeries struct{ Src, Dst *telemetry.TCP }
-
-// Opaque resolves the counters of a connection that carries no HTTP. e is nil
-// on inbound connections; tls is that of the accepted one.
-func (d *Downstream) Opaque(e *upstream.Endpoint, tls telemetry.TLS) TCPSeries {
-	k := telemetry.TCPKey{Side: telemetry.Src, TLS: tls, Authority: d.Name, Target: d.Destination, Opaque: true,
-		Peer: telemetry.Peer{Identity: d.Peer, Namespace: d.Peer.Namespace}}
-	o := k
-	o.Side = telemetry.Dst
-	if d.Direction == Outbound {
-		k.Direction, o.Direction = telemetry.Outbound, telemetry.Outbound
-		k.TLS = telemetry.Loopback
-		if e != nil {
-			c, s := e.Cluster().Spec(), e.Spec()
-			o.Target, o.TLS = s.Address, telemetry.NotProvided
-			o.Peer = telemetry.Peer{Identity: e.Identity(), Workload: s.Workload, Namespace: s.Namespace, Owner: s.Owner}
-			o.Service, o.Namespace, o.Port = c.Service, c.Namespace, c.ServicePort
-			if e.Mutual() {
-				o.TLS = telemetry.Mutual
-			}
-		}
-	} else {
-		o.TLS, o.Peer = telemetry.Loopback, telemetry.Peer{}
-	}
-	return TCPSeries{Src: d.Telemetry.TCP(k), Dst: d.Telemetry.TCP(o)}
 }

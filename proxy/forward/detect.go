@@ -60,7 +60,8 @@ type Detected struct {
 // Detect finds out what a client speaks by its first bytes. A client that is
 // silent may be waiting for the server to speak: then connect is called, and
 // whoever speaks first decides. connect nil means that the client must speak.
-// limit bounds the whole.
+// limit bounds the whole; when both are silent until then, the connection
+// counts as opaque.
 func Detect(ctx context.Context, c *conn.Conn, m *Memory, limit time.Duration, connect func(context.Context) (*Flow, error)) (Detected, error) {
 	end := time.Now().Add(limit)
 	first := end
@@ -155,6 +156,10 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 		if len(r.flow.up.Buffered()) > 0 {
 			m.learn(serverFirst)
 		}
+		r.flow.up.SetReadDeadline(time.Time{})
+		return Detected{Kind: sniff.Opaque, Flow: r.flow}, nil
+	case r.flow != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		// Both are there and silent. Without the mesh nobody would cut that.
 		r.flow.up.SetReadDeadline(time.Time{})
 		return Detected{Kind: sniff.Opaque, Flow: r.flow}, nil
 	case err != nil:

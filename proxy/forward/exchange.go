@@ -48,13 +48,14 @@ type Exchange struct {
 	head       time.Time // of the final response's head
 	idempotent bool
 	counted    bool // as a request
+	open       bool // between Begin and End
 }
 
 // Begin routes the request and passes its head through the filters. The head
 // is what is to be sent afterwards; a try that follows sends the same again. A
 // Failure says that the proxy answers itself; End is to be called then too.
 func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failure {
-	*x = Exchange{Downstream: d, start: start, sent: start, idempotent: idempotent(r.Method)}
+	*x = Exchange{Downstream: d, start: start, sent: start, open: true, idempotent: idempotent(r.Method)}
 	d.Activity.carried.Add(1)
 	x.choice.Reset(d.Destination)
 	if d.Direction == Inbound {
@@ -161,6 +162,10 @@ type Outcome struct {
 	GRPC int
 	// Broken means that the response was cut off, or never came.
 	Broken bool
+	// Gone means that it broke because the client had left.
+	Gone bool
+	// Timeout means that the request's deadline cut the response off.
+	Timeout bool
 	// Failure is set where the proxy itself answered.
 	Failure *Failure
 	// Sent and Received are the body bytes of the request and of the response.
@@ -171,6 +176,16 @@ func (x *Exchange) leave() {
 	if x.Endpoint != nil {
 		x.Endpoint.End()
 		x.Endpoint = nil
+	}
+}
+
+// abandon takes back what a request that died of an error in the proxy itself
+// still counts for.
+func (x *Exchange) abandon() {
+	if x.open {
+		x.open = false
+		x.leave()
+		x.Downstream.Activity.carried.Add(-1)
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	ReasonRefused         = "refused"
 	ReasonBadRequest      = "bad request"
 	ReasonBadResponse     = "bad response"
+	// ReasonTimeout is a deadline of the request that has passed.
+	ReasonTimeout = "timeout"
 )
 
 // Response fills r with the head of the answer and returns its body. Peers that

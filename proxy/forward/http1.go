@@ -76,6 +76,7 @@ func ServeHTTP1(ctx context.Context, c *conn.Conn, d *Downstream) {
 	s := &http1{c: c, d: d, guard: d.Watch.add(c, d.Limits)}
 	defer c.Close()
 	defer d.Watch.remove(s.guard)
+	d.accepted(c)
 	for rested := time.Now(); ; {
 		if len(c.Buffered()) == 0 {
 			s.guard.expect(rested.Add(d.Limits.Idle))
@@ -106,6 +107,7 @@ func (s *http1) flush() error {
 // serve carries one request, whose first bytes are buffered. again says that
 // the connection can carry another.
 func (s *http1) serve(ctx context.Context, w *work) (end time.Time, again bool) {
+	defer w.x.abandon()
 	start := time.Now()
 	n, err := s.readHead(w, start)
 	if err != nil {
@@ -123,7 +125,7 @@ func (s *http1) serve(ctx context.Context, w *work) (end time.Time, again bool) 
 	w.out = h1.AppendRequest(w.out[:0], &w.req, send)
 	s.c.Discard(n)
 	if err := s.hold(w, start); err != nil {
-		w.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true})
+		w.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true})
 		return start, false
 	}
 	return w.run(ctx)

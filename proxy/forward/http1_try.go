@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/http/h1"
@@ -50,7 +51,7 @@ func (w *work) run(ctx context.Context) (end time.Time, again bool) {
 		up.Abort()
 		gone := u.stop() || w.s.c.PeerGone()
 		if gone {
-			return w.broken(0)
+			return w.broken(0, true)
 		}
 		if w.x.Again(Reset, w.held, reused) {
 			fresh = reused
@@ -70,9 +71,10 @@ func (w *work) give(f *Failure) (time.Time, bool) {
 	return time.Now(), again
 }
 
-// broken ends an exchange whose response cannot be completed.
-func (w *work) broken(status int) (time.Time, bool) {
-	w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Broken: true, Sent: w.body})
+// broken ends an exchange whose response cannot be completed; gone says that
+// this is for want of a client.
+func (w *work) broken(status int, gone bool) (time.Time, bool) {
+	w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Broken: true, Gone: gone, Sent: w.body})
 	w.s.c.Abort()
 	return time.Time{}, false
 }
@@ -101,6 +103,9 @@ func (w *work) readHead(up *upstream.HTTP1) (n int, rf h1.Framing, err error) {
 		case n == 0:
 			err = up.Fill()
 			continue
+		case w.resp.Status == 101 && !w.in.Upgrade:
+			// What follows is not HTTP to the server, and would be to the client.
+			return 0, rf, &h1.Error{Status: 502, Reason: "101 without a request for another protocol"}
 		case w.resp.Status >= 200 || w.resp.Status == 101:
 			return n, rf, nil
 		}
@@ -156,7 +161,8 @@ func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int
 	if err != nil {
 		up.Abort()
 		u.stop()
-		end, again = w.broken(status)
+		var side *h1.CopyError
+		end, again = w.broken(status, !errors.As(err, &side) || side.Side == h1.WriteSide)
 		return again, end, true
 	}
 	whole := u.finish(s.c, up)
@@ -181,10 +187,11 @@ func (w *work) tunnel(ctx context.Context, up *upstream.HTTP1, u *upload, status
 	e := w.x.Endpoint
 	e.Begin()
 	defer e.End()
+	defer w.s.d.Activity.Begin()()
 	if !u.finished() {
 		up.Abort()
 		u.stop()
-		end, _ := w.broken(status)
+		end, _ := w.broken(status, false)
 		return end
 	}
 	end := w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: w.body})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http/h1"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -78,7 +79,7 @@ func (u *upload) run(in h1.Framing) {
 			}
 		}
 	}
-	if u.err = w.Close(r.Trailers()); u.err == nil {
+	if u.err = w.Close(filter.RequestTrailers(r.Trailers())); u.err == nil {
 		u.err = u.up.Flush()
 	}
 }

@@ -13,6 +13,7 @@ import (
 // request has a goroutine; each of a body's directions holds no more than its
 // stream's window.
 func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
+	d.accepted(c)
 	srv := h2.NewServer(c, h2.Options{MaxHead: d.Limits.HeadBytes})
 	over := make(chan struct{})
 	keeper := make(chan struct{})

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
@@ -115,7 +116,7 @@ func (b *body2) run(up *h2.Stream) {
 			}
 			continue
 		case err == io.EOF:
-			_ = up.WriteTrailers(b.down.Trailers())
+			_ = up.WriteTrailers(filter.RequestTrailers(b.down.Trailers()))
 			return
 		case err != nil:
 			up.Reset(h2.CodeCancel)

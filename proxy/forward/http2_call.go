@@ -33,9 +33,6 @@ type call struct {
 	cause error      // why the call was given up
 }
 
-// ReasonTimeout tells a peer that the deadline of the request has passed.
-const ReasonTimeout = "timeout"
-
 // Reasons to give up a call.
 var (
 	errClientGone = errors.New("the client has gone")
@@ -52,6 +49,7 @@ func serveStream(ctx context.Context, down *h2.Stream, d *Downstream) {
 	c := &call{d: d, down: down, req: down.Request()}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	defer c.cancel()
+	defer c.x.abandon()
 	c.grpc = isGRPC(c.req.Fields)
 	if t, ok := grpcTimeout(c.req.Fields); ok && c.grpc {
 		defer c.limit(t)()
@@ -232,12 +230,13 @@ func (c *call) respond(up *h2.Stream) {
 		o.GRPC = grpcStatus(up.Trailers(), c.resp.Fields)
 	case err == nil:
 	case cause == errClientGone:
-		o.Broken = true
+		o.Broken, o.Gone = true, true
 	case c.status == 0:
 		// The head could not be sent.
 		c.down.Reset(h2.CodeInternal)
 		o.Status, o.Broken = 0, true
 	case grpc && cause == errTimeout:
+		o.Timeout = true
 		o.GRPC = c.cutGRPC(grpcDeadlineExceeded, errTimeout.Error())
 	case grpc && !isStreamError(err):
 		o.GRPC = c.cutGRPC(grpcUnavailable, "the connection was lost within the response")
@@ -295,7 +294,7 @@ func (c *call) cutGRPC(code int, msg string) int {
 func (c *call) fail(f *Failure) {
 	switch c.given() {
 	case errClientGone:
-		c.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Sent: c.body.sent.Load()})
+		c.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true, Sent: c.body.sent.Load()})
 		return
 	case errTimeout:
 		f = &Failure{Status: 504, Reason: ReasonTimeout, Detail: errTimeout.Error()}

@@ -238,7 +238,7 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 // The proxy keeps the deadline for a client that does not.
 func TestProxyEnforcesDeadline(t *testing.T) {
 	a := newApp(t, "one")
-	out, _, _ := meshed(t, a.addr)
+	out, client, _ := meshed(t, a.addr)
 	cl := h2To(t, out)
 	s, err := cl.Open(grpcRequest(field("grpc-timeout", "100m")), false)
 	if err != nil {
@@ -249,6 +249,10 @@ func TestProxyEnforcesDeadline(t *testing.T) {
 	if code := grpcCode(t, s); code != "4" {
 		t.Errorf("grpc-status %s, want 4", code)
 	}
+	eventually(t, "the flag of a timeout", func() bool {
+		var b strings.Builder
+		return client.Telemetry.WriteIstio(&b) == nil && strings.Contains(b.String(), `response_flags="UT"`)
+	})
 	if err := <-a.ended; err == nil {
 		t.Error("the application saw no end")
 	}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"syscall"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/tcp"
@@ -19,6 +18,8 @@ type Flow struct {
 	d  *Downstream
 	e  *upstream.Endpoint
 	up *conn.Conn
+	// since is when it was connected.
+	since time.Time
 }
 
 // Connect chooses an endpoint of the cluster and connects to it; when that
@@ -34,7 +35,7 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 		e.Begin()
 		up, err := e.DialTCP(ctx)
 		if err == nil {
-			return &Flow{d: d, e: e, up: up}, nil
+			return &Flow{d: d, e: e, up: up, since: time.Now()}, nil
 		}
 		e.End()
 		if choice.Tried() >= MaxTries || ctx.Err() != nil || errors.Is(err, upstream.ErrRefused) {
@@ -46,6 +47,11 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 // Close drops a flow that is not needed.
 func (f *Flow) Close() {
 	f.up.Close()
+	direction := telemetry.Inbound
+	if f.d.Direction == Outbound {
+		direction = telemetry.Outbound
+	}
+	f.d.Telemetry.TCP(dst(direction, f.d.Name, f.e)).Open().Close("", time.Since(f.since))
 	f.e.End()
 }
 
@@ -53,26 +59,9 @@ func (f *Flow) Close() {
 // closed. kind is how the accepted connection is protected.
 func (f *Flow) Carry(ctx context.Context, c *conn.Conn, kind telemetry.TLS) {
 	defer f.e.End()
-	var to *upstream.Endpoint
-	if f.d.Direction == Outbound {
-		to = f.e
-	}
-	s := f.d.Opaque(to, kind)
-	s.Src.Open()
-	s.Dst.Open()
-	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: func(out, back int) {
-		if out > 0 {
-			s.Src.Read(uint64(out))
-			s.Dst.Write(uint64(out))
-		}
-		if back > 0 {
-			s.Dst.Read(uint64(back))
-			s.Src.Write(uint64(back))
-		}
-	}})
-	why := errno(err)
-	s.Src.Close(why)
-	s.Dst.Close(why)
+	s := f.open(kind)
+	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass})
+	s.close(errno(err))
 	if err != nil {
 		f.d.Log.Debug("connection ended", "direction", f.d.Direction.String(), "destination", f.d.Destination, "error", err)
 	}
@@ -84,31 +73,9 @@ func ServeOpaque(ctx context.Context, c *conn.Conn, d *Downstream, cluster *upst
 	f, err := Connect(ctx, d, cluster)
 	if err != nil {
 		d.Log.Debug("connection refused", "direction", d.Direction.String(), "destination", d.Destination, "error", err)
+		d.Turned(kind, err)
 		c.Abort()
 		return
 	}
 	f.Carry(ctx, c, kind)
-}
-
-// errno names the reason of a connection's end by one of few constants.
-func errno(err error) string {
-	var no syscall.Errno
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
-		return ""
-	case errors.As(err, &no):
-		switch no {
-		case syscall.ECONNRESET:
-			return "ECONNRESET"
-		case syscall.EPIPE:
-			return "EPIPE"
-		case syscall.ETIMEDOUT:
-			return "ETIMEDOUT"
-		}
-	case errors.Is(err, context.Canceled):
-		return "shutdown"
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "unexpected end"
-	}
-	return "other"
 }

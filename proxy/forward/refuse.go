@@ -15,6 +15,8 @@ const refuseWithin = 500 * time.Millisecond
 // Refuse tells a client why its connection is not served, where it speaks
 // HTTP/1, and closes. Anybody else is reset.
 func Refuse(ctx context.Context, c *conn.Conn, d *Downstream, f *Failure) {
+	d.accepted(c)
+	defer c.Close()
 	var m Memory
 	got, err := Detect(ctx, c, &m, refuseWithin, nil)
 	if err != nil || got.Kind != sniff.HTTP1 {

@@ -14,6 +14,11 @@ import (
 	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
+// keepAlive notices a server that vanished without a word within three times
+// as long, while a call is open. It is above the interval that the control
+// plane allows its clients (5 s).
+const keepAlive = 6 * time.Second
+
 // Metadata is one field of a request's metadata; names are in lower case.
 type Metadata struct{ Key, Value string }
 
@@ -55,7 +60,7 @@ func Dial(ctx context.Context, address string, t *tls.Config) (*Client, error) {
 			return nil, &Status{Code: Unavailable, Message: fmt.Sprintf("%s does not speak HTTP/2 (ALPN %q)", address, p)}
 		}
 	}
-	cl.h2 = h2.NewClient(c, h2.Options{})
+	cl.h2 = h2.NewClient(c, h2.Options{KeepAlive: keepAlive})
 	return cl, nil
 }
 

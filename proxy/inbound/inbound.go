@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/forward"
@@ -68,8 +69,8 @@ func New(o Options) *Proxy {
 	o.Limits = o.Limits.WithDefaults()
 	p := &Proxy{opts: o, memories: map[netip.AddrPort]*forward.Memory{}, refused: map[uint16]time.Time{}}
 	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination})
-	p.tls[0] = o.TLS.Server(policy.ALPNHTTP2, policy.ALPNHTTP1, policy.ALPNTCP)
-	p.tls[1] = o.TLS.Server(policy.ALPNTCP)
+	p.tls[0] = o.TLS.Server(alpn.HTTP2, alpn.HTTP1, alpn.TCP)
+	p.tls[1] = o.TLS.Server(alpn.TCP)
 	return p
 }
 
@@ -121,6 +122,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, numb
 	got, err := forward.Detect(ctx, c, p.memory(to), p.opts.Limits.Head, connect)
 	if err != nil {
 		p.opts.Log.Debug("connection without a word", "destination", to, "client", c.Remote(), "error", err)
+		d.Turned(telemetry.NotFromRemote, err)
 		c.Abort()
 		return
 	}
@@ -133,6 +135,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, numb
 		mesh, err := hello(c, p.opts.Limits.Head)
 		if err != nil {
 			p.opts.Log.Debug("connection ended within its ClientHello", "destination", to, "client", c.Remote(), "error", err)
+			d.Turned(telemetry.NotFromRemote, err)
 			return
 		}
 		if mesh {
@@ -179,7 +182,20 @@ func (p *Proxy) mutual(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 		p.refuse(s, d.Destination, err)
 		return
 	}
-	p.act(ctx, s, d, action, sniff.Opaque)
+	seen := sniff.Opaque
+	if action == policy.ServeHTTP {
+		got, err := forward.Detect(ctx, s, p.memory(d.Destination), p.opts.Limits.Head, nil)
+		if err != nil {
+			p.opts.Log.Debug("connection without a word", "destination", d.Destination, "client", c.Remote(), "error", err)
+			d.Turned(telemetry.Mutual, err)
+			s.Abort()
+			return
+		}
+		if seen = got.Kind; seen == sniff.TLS {
+			action = policy.Forward
+		}
+	}
+	p.act(ctx, s, d, action, seen)
 }
 
 func (p *Proxy) act(ctx context.Context, c *conn.Conn, d *forward.Downstream, a policy.Action, seen sniff.Kind) {
@@ -291,6 +307,8 @@ func (p *Proxy) refuse(c *conn.Conn, to netip.AddrPort, err error) {
 	if loud {
 		level = slog.LevelWarn
 	}
+	d := forward.Downstream{Direction: forward.Inbound, Telemetry: p.opts.Telemetry}
+	d.Turned(telemetry.NotFromRemote, err)
 	p.opts.Log.Log(context.Background(), level, "inbound connection refused", "client", c.Remote().String(), "destination", to.String(), "reason", err)
 	c.Abort()
 }

@@ -8,13 +8,6 @@ import (
 	"github.com/weftmesh/weft/identity"
 )
 
-// ALPN protocols of mesh TLS (docs/xds.md, between two proxies).
-const (
-	HTTP2 = "weft-h2"
-	HTTP1 = "weft-http/1.1"
-	TCP   = "weft-tcp"
-)
-
 // maxClients bounds the remembered client configurations.
 const maxClients = 4096
 

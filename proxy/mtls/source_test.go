@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/proxytest"
 )
@@ -71,7 +72,7 @@ func TestRenewalKeepsTheOldToItsEnd(t *testing.T) {
 		t.Errorf("the old one is not kept: %v", err)
 	}
 	eventually(t, "its end", func() bool { _, err := s.Certificate(); return errors.Is(err, mtls.ErrNoCertificate) })
-	if _, err := s.Client(id, mtls.HTTP1); !errors.Is(err, mtls.ErrNoCertificate) {
+	if _, err := s.Client(id, alpn.HTTP1); !errors.Is(err, mtls.ErrNoCertificate) {
 		t.Errorf("an expired proxy dials: %v", err)
 	}
 	failing.Store(false)
@@ -180,13 +181,13 @@ func TestBundleHoldsFromTheNextHandshake(t *testing.T) {
 	s := ready(t, source(t, mtls.Options{Identity: api, Anchors: old.Bundle(), Signer: issuer}))
 	c := ready(t, source(t, mtls.Options{Identity: web, Anchors: old.Bundle(), Signer: rootless{&proxytest.Issuer{CA: old, ID: web}}}))
 	cfg := func() *tls.Config {
-		cfg, err := c.Client(api, mtls.HTTP1)
+		cfg, err := c.Client(api, alpn.HTTP1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return cfg
 	}
-	server, client := s.Server(mtls.HTTP2, mtls.HTTP1), cfg()
+	server, client := s.Server(alpn.HTTP2, alpn.HTTP1), cfg()
 	for range 2 { // the second would resume a session, were there any
 		if a, b := shake(t, server, client); a != nil || b != nil {
 			t.Fatal(a, b)
@@ -201,7 +202,7 @@ func TestBundleHoldsFromTheNextHandshake(t *testing.T) {
 		t.Error(a, b)
 	}
 	if _, err := shake(t, server, func() *tls.Config {
-		cfg, _ := c.Client(proxytest.ID("other"), mtls.HTTP1)
+		cfg, _ := c.Client(proxytest.ID("other"), alpn.HTTP1)
 		return cfg
 	}()); !errors.Is(err, identity.ErrRefused) {
 		t.Errorf("another identity is accepted: %v", err)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/config"
@@ -127,7 +128,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		return
 	}
 	d.Name = t.Name()
-	d.Routes = t.Routes
+	d.Routes = p.routes(ctx, name, t)
 	switch t.Protocol() {
 	case config.TCP:
 		p.opaque(ctx, c, d, t, telemetry.Loopback)
@@ -135,6 +136,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, nil)
 		if err != nil {
 			p.opts.Log.Debug("connection without a request", "destination", d.Name, "error", err)
+			d.Turned(telemetry.Loopback, err)
 			return
 		}
 		p.http(ctx, c, d, got.Kind)
@@ -143,6 +145,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		switch {
 		case err != nil:
 			p.opts.Log.Debug("connection without a word", "destination", d.Name, "error", err)
+			d.Turned(telemetry.Loopback, err)
 			c.Abort()
 		case got.Flow != nil:
 			p.carry(ctx, c, got.Flow, telemetry.Loopback)
@@ -153,6 +156,25 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		default:
 			p.opaque(ctx, c, d, t, telemetry.Loopback)
 		}
+	}
+}
+
+// routes gives the latest routes for as long as a connection lives: where the
+// destination was given up while the connection rested, it is asked for again.
+// One that is not known any more keeps what it had last, whose clusters are
+// gone: its requests are refused, not sent round the mesh.
+func (p *Proxy) routes(ctx context.Context, name string, t *target) func() *route.Table {
+	var now atomic.Pointer[target]
+	now.Store(t)
+	return func() *route.Table {
+		t := now.Load()
+		if t.Stale() {
+			if n, err := p.lookup(ctx, name); err == nil {
+				now.Store(n)
+				t = n
+			}
+		}
+		return t.Routes()
 	}
 }
 
@@ -179,6 +201,7 @@ func (p *Proxy) opaque(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 	f, err := p.connect(ctx, d, t)
 	if err != nil {
 		p.opts.Log.Debug("connection refused", "destination", d.Name, "error", err)
+		d.Turned(kind, err)
 		c.Abort()
 		return
 	}

@@ -26,6 +26,7 @@ func (p *Proxy) without(ctx context.Context, c *conn.Conn, d *forward.Downstream
 		flow, err := forward.Connect(ctx, d, p.opts.Registry.Cluster(upstream.PassthroughCluster))
 		if err != nil {
 			p.opts.Log.Debug("connection refused", "destination", d.Destination, "error", err)
+			d.Turned(telemetry.Loopback, err)
 			c.Abort()
 			return
 		}

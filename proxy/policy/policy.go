@@ -7,6 +7,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+
+	"github.com/weftmesh/weft/proxy/alpn"
 )
 
 // Reasons of a refused connection; errors.Is finds them.
@@ -74,13 +76,6 @@ func (in *Inbound) Port(n uint16) Port {
 	return in.Default
 }
 
-// ALPN protocols of mesh TLS (docs/xds.md, between two proxies).
-const (
-	ALPNHTTP1 = "weft-http/1.1"
-	ALPNHTTP2 = "weft-h2"
-	ALPNTCP   = "weft-tcp"
-)
-
 // Action is what is done with a connection.
 type Action uint8
 
@@ -89,7 +84,8 @@ const (
 	Refuse Action = iota
 	// Sniff looks at the first bytes, then serves HTTP or forwards bytes.
 	Sniff
-	// ServeHTTP looks at the first bytes to tell HTTP/1 from HTTP/2.
+	// ServeHTTP looks at the first bytes to tell HTTP/1 from HTTP/2, and from the
+	// application's own TLS, which is forwarded.
 	ServeHTTP
 	// ServeHTTP1 and ServeHTTP2 know already.
 	ServeHTTP1
@@ -100,21 +96,25 @@ const (
 
 // Mutual decides over a connection that has completed mutual TLS with the
 // given ALPN protocol.
-func (p Port) Mutual(alpn string) (Action, error) {
+func (p Port) Mutual(protocol string) (Action, error) {
 	if p.Mode == Closed {
 		return Refuse, ErrNoPolicy
 	}
 	switch {
-	case alpn == ALPNTCP:
+	case protocol == alpn.TCP && p.Protocol == HTTP:
+		// Requests that are called bytes would reach the application with whatever
+		// identity they state.
+		return ServeHTTP, nil
+	case protocol == alpn.TCP:
 		return Forward, nil
 	case p.Protocol == Opaque:
-		return Refuse, fmt.Errorf("%w: %s on an opaque port", ErrProtocol, alpn)
-	case alpn == ALPNHTTP1:
+		return Refuse, fmt.Errorf("%w: %s on an opaque port", ErrProtocol, protocol)
+	case protocol == alpn.HTTP1:
 		return ServeHTTP1, nil
-	case alpn == ALPNHTTP2:
+	case protocol == alpn.HTTP2:
 		return ServeHTTP2, nil
 	}
-	return Refuse, fmt.Errorf("%w: ALPN %q", ErrProtocol, alpn)
+	return Refuse, fmt.Errorf("%w: ALPN %q", ErrProtocol, protocol)
 }
 
 // Plain decides over a connection without mesh TLS. tls says that it begins

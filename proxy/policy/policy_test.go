@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"testing"
+
+	"github.com/weftmesh/weft/proxy/alpn"
 )
 
 func TestDecisions(t *testing.T) {
@@ -15,14 +17,15 @@ func TestDecisions(t *testing.T) {
 		err    error
 	}{
 		{"nothing is known", Port{}, "", false, Refuse, ErrNoPolicy},
-		{"nothing is known, mutual", Port{}, ALPNTCP, false, Refuse, ErrNoPolicy},
+		{"nothing is known, mutual", Port{}, alpn.TCP, false, Refuse, ErrNoPolicy},
 		{"strict, plaintext", Port{Strict, Detect}, "", false, Refuse, ErrPlaintext},
 		{"strict, the application's TLS", Port{Strict, Detect}, "", true, Refuse, ErrPlaintext},
-		{"strict, HTTP/1", Port{Strict, Detect}, ALPNHTTP1, false, ServeHTTP1, nil},
-		{"strict, HTTP/2", Port{Strict, HTTP}, ALPNHTTP2, false, ServeHTTP2, nil},
-		{"strict, bytes", Port{Strict, HTTP}, ALPNTCP, false, Forward, nil},
-		{"opaque, HTTP/1 in TLS", Port{Permissive, Opaque}, ALPNHTTP1, false, Refuse, ErrProtocol},
-		{"opaque, bytes in TLS", Port{Permissive, Opaque}, ALPNTCP, false, Forward, nil},
+		{"strict, HTTP/1", Port{Strict, Detect}, alpn.HTTP1, false, ServeHTTP1, nil},
+		{"strict, HTTP/2", Port{Strict, HTTP}, alpn.HTTP2, false, ServeHTTP2, nil},
+		{"strict, bytes", Port{Strict, Detect}, alpn.TCP, false, Forward, nil},
+		{"strict, bytes that may be HTTP", Port{Strict, HTTP}, alpn.TCP, false, ServeHTTP, nil},
+		{"opaque, HTTP/1 in TLS", Port{Permissive, Opaque}, alpn.HTTP1, false, Refuse, ErrProtocol},
+		{"opaque, bytes in TLS", Port{Permissive, Opaque}, alpn.TCP, false, Forward, nil},
 		{"unknown ALPN", Port{Permissive, HTTP}, "weft-next", false, Refuse, ErrProtocol},
 		{"permissive HTTP", Port{Permissive, HTTP}, "", false, ServeHTTP, nil},
 		{"permissive HTTP, TLS", Port{Permissive, HTTP}, "", true, Forward, nil},

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
-	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -160,7 +160,7 @@ func TestWhatInboundTellsItsPeers(t *testing.T) {
 		{"application claims to be a proxy", lying, "", "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := peer(t, client, c.to, "api", mtls.HTTP1)
+			p := peer(t, client, c.to, "api", alpn.HTTP1)
 			for range 2 {
 				io.WriteString(p, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
 				r := p.response("POST")
@@ -326,6 +326,7 @@ func TestClientThatLeavesEndsItsRequest(t *testing.T) {
 	c := dial(t, url)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-began
+	c.Conn.(*net.TCPConn).SetLinger(0) // a reset; a mere FIN may be a half-close
 	c.Close()
 	select {
 	case <-ended:

@@ -17,7 +17,6 @@ import (
 
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
-	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/policy"
 )
 
@@ -259,5 +258,4 @@ func TestMeshTLSIsToldFromTheApplications(t *testing.T) {
 		r.Body.Close()
 		t.Error("STRICT lets the application's own TLS through")
 	}
-	_ = mtls.HTTP1
 }

@@ -72,7 +72,8 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 	case <-time.After(10 * time.Second):
 		t.Fatal("no certificate")
 	}
-	w.Registry = upstream.NewRegistry(upstream.Options{TLS: w.TLS, Own: o.Own, Log: o.Log})
+	w.Registry = upstream.NewRegistry(upstream.Options{TLS: w.TLS, Own: o.Own, Log: o.Log,
+		Dialled: forward.CountDialled(w.Telemetry, inbound.ApplicationCluster)})
 	t.Cleanup(w.Registry.Close)
 	w.Policy(policy.Port{Mode: policy.Permissive})
 	watch := &forward.Watch{}

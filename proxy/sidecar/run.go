@@ -78,7 +78,8 @@ func assemble(s Settings, log *slog.Logger) (*sidecar, error) {
 	}
 	signer.tls = p.tls
 	own, refuse := p.own()
-	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Own: own, Refuse: refuse, Log: log})
+	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Own: own, Refuse: refuse, Log: log,
+		Dialled: forward.CountDialled(p.telemetry, inbound.ApplicationCluster)})
 	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log,
 		Node: config.Node{ID: s.nodeID(), Version: version.Get(), Metadata: p.metadata()}})
 	watch := &forward.Watch{}
@@ -145,6 +146,13 @@ func (p *sidecar) own() ([]netip.Addr, func(netip.AddrPort) bool) {
 func (p *sidecar) gauges() {
 	p.telemetry.Gauge("weft_proxy_panics_total", "Connections that died of an error in the proxy.", func() float64 { return float64(p.activity.Panics()) })
 	p.telemetry.Gauge("weft_proxy_carried", "Requests and opaque connections under way.", func() float64 { return float64(p.activity.Carried()) })
+	p.telemetry.Gauge("control_connected", "Whether there is a stream to the control plane.", func() float64 {
+		if p.store.Connected() {
+			return 1
+		}
+		return 0
+	})
+	p.telemetry.Gauge("control_refused_resources_total", "Responses of the control plane that were refused, since the start.", func() float64 { return float64(p.store.Refused()) })
 	p.telemetry.Gauge("identity_cert_expiration_timestamp_seconds", "When the proxy's certificate expires, in seconds of the Unix epoch.", func() float64 {
 		if c, err := p.tls.Certificate(); err == nil {
 			return float64(c.Leaf.NotAfter.Unix())

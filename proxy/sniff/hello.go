@@ -3,6 +3,8 @@ package sniff
 import (
 	"errors"
 	"strings"
+
+	"github.com/weftmesh/weft/proxy/alpn"
 )
 
 // ErrHello is a handshake that is not a well-formed ClientHello.
@@ -22,7 +24,7 @@ type Hello struct {
 // Mesh tells whether the client is a proxy of the mesh: an ALPN begins with "weft-".
 func (h Hello) Mesh() bool {
 	for _, p := range h.ALPN {
-		if strings.HasPrefix(p, "weft-") {
+		if strings.HasPrefix(p, alpn.Prefix) {
 			return true
 		}
 	}

@@ -41,6 +41,10 @@ func (r *Registry) linkerd(o *out) {
 			o.count("tcp_close_total", s.labels, render([]Label{{"errno", reason}}), s.closed[reason])
 		}
 	}
+	o.family("tcp_connection_duration_ms", "histogram", "Lifetime of closed connections, in milliseconds.")
+	for _, s := range flows {
+		o.histogram("tcp_connection_duration_ms", s.labels, "", latencyBounds, s.duration.histogram())
+	}
 	o.family("tcp_read_bytes_total", "counter", "Total count of bytes read from peers.")
 	for _, s := range flows {
 		o.count("tcp_read_bytes_total", s.labels, "", s.read)

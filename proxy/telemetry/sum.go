@@ -61,6 +61,7 @@ type tcpSum struct {
 	opened, read, written, received, sent uint64
 	current                               int64
 	closed                                map[string]uint64
+	duration                              sums
 }
 
 func sumTCP(ts []*TCP, label func(*TCP) string) []*tcpSum {
@@ -79,6 +80,7 @@ func sumTCP(ts []*TCP, label func(*TCP) string) []*tcpSum {
 			s.closed[reason] += n
 		}
 		t.mu.Unlock()
+		s.duration.add(&t.duration)
 		read, written := t.read.Load(), t.written.Load()
 		s.opened += t.opened.Load()
 		s.current += t.current.Load()

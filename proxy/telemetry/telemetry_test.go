@@ -158,7 +158,7 @@ func TestConnections(t *testing.T) {
 	for _, c := range []*TCP{src, dst} {
 		c.Open()
 		c.Open()
-		c.Close("ECONNRESET")
+		c.Close("ECONNRESET", 3*time.Millisecond)
 	}
 	src.Read(5)
 	src.Write(7)
@@ -208,7 +208,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	c := r.TCP(TCPKey{})
 	for i := 0; i < 10*maxReasons; i++ {
 		c.Open()
-		c.Close(fmt.Sprint(i))
+		c.Close(fmt.Sprint(i), time.Millisecond)
 	}
 	for i := 0; i < 10*maxVec; i++ {
 		r.Counter("denied_total", "Refusals.", Label{"port", fmt.Sprint(i)}).Inc()

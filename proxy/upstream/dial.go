@@ -10,14 +10,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
-)
-
-// Protocols of mesh TLS, as ALPN names (docs/xds.md, between two proxies).
-const (
-	ProtocolHTTP1 = "weft-http/1.1"
-	ProtocolHTTP2 = "weft-h2"
-	ProtocolTCP   = "weft-tcp"
 )
 
 // complainEvery bounds the warnings about one peer.
@@ -27,7 +21,7 @@ const complainEvery = 10 * time.Second
 // is an ErrConnect or ErrRefused, and the endpoint has been penalised for it.
 func (e *Endpoint) DialTCP(ctx context.Context) (*conn.Conn, error) {
 	start := time.Now()
-	c, err := e.dial(ctx, ProtocolTCP)
+	c, err := e.dial(ctx, alpn.TCP)
 	if err == nil {
 		// There is no response whose latency could be observed.
 		e.Observe(time.Since(start))
@@ -61,6 +55,12 @@ func (e *Endpoint) dial(ctx context.Context, protocol string) (*conn.Conn, error
 		return nil, e.unreachable(caller, ctx, err)
 	}
 	return s, nil
+}
+
+func (e *Endpoint) dialled(c *conn.Conn) {
+	if f := e.peer.registry.opts.Dialled; f != nil {
+		f(e, c)
+	}
 }
 
 func (e *Endpoint) secure(ctx context.Context, c *conn.Conn, protocol string) (*conn.Conn, error) {

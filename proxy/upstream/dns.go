@@ -13,6 +13,7 @@ import (
 // dnsStale how long a failed lookup leaves the last answer in use.
 const (
 	dnsFresh = 10 * time.Second
+	dnsRetry = time.Second // after a failure
 	dnsWait  = 2 * time.Second
 )
 
@@ -44,7 +45,11 @@ func (c *Cluster) resolve(ctx context.Context, s *state) error {
 	d := &c.dns
 	d.mu.Lock()
 	changed := d.host != s.spec.Host || d.port != s.spec.Port
-	if d.running == nil && (changed || time.Since(d.at) > dnsFresh) {
+	keep := dnsFresh
+	if d.err != nil {
+		keep = dnsRetry
+	}
+	if d.running == nil && (changed || time.Since(d.at) > keep) {
 		d.host, d.port, d.at = s.spec.Host, s.spec.Port, time.Now()
 		done := make(chan struct{})
 		d.running = done
@@ -59,8 +64,15 @@ func (c *Cluster) resolve(ctx context.Context, s *state) error {
 		select {
 		case <-running:
 			d.mu.Lock()
+			other := d.host != s.spec.Host || d.port != s.spec.Port
 			err = d.err
 			d.mu.Unlock()
+			if other { // it was the lookup of what the cluster was before
+				if s = c.state.Load(); s.spec.Kind != DNS {
+					return nil
+				}
+				return c.resolve(ctx, s)
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.Host, ctx.Err())
 		}

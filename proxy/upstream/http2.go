@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
@@ -64,7 +65,7 @@ func (e *Endpoint) dialHTTP2(d *dialing) {
 	defer close(d.done)
 	p := e.peer
 	// The attempt outlives the request that began it: others wait for it too.
-	c, err := e.dial(context.Background(), ProtocolHTTP2)
+	c, err := e.dial(context.Background(), alpn.HTTP2)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.http2.dialing = nil
@@ -72,6 +73,7 @@ func (e *Endpoint) dialHTTP2(d *dialing) {
 		d.err = err
 		return
 	}
+	e.dialled(c)
 	var o h2.Options
 	if e.Mutual() {
 		// Only a peer's proxy is asked: applications take frequent PINGs amiss, as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
 )
 
@@ -42,10 +43,11 @@ func (e *Endpoint) HTTP1(ctx context.Context, fresh bool) (*HTTP1, error) {
 		}
 		c.Close()
 	}
-	c, err := e.dial(ctx, ProtocolHTTP1)
+	c, err := e.dial(ctx, alpn.HTTP1)
 	if err != nil {
 		return nil, err
 	}
+	e.dialled(c)
 	return &HTTP1{Conn: c, peer: p}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/conn"
 )
 
 // TLS gives the client side's configuration for a connection to a peer that
@@ -36,6 +37,9 @@ type Options struct {
 	// MaxIdle bounds the idle connections of one endpoint; 0 means 1024.
 	MaxIdle int
 	Log     *slog.Logger
+	// Dialled is told of each connection that was made for HTTP requests; nil
+	// is not.
+	Dialled func(*Endpoint, *conn.Conn)
 }
 
 // Registry holds every cluster and the connections to their endpoints. It is

@@ -89,13 +89,8 @@ func (q *chunks) free() {
 	*q = chunks{}
 }
 
-// credit notes n received bytes of the connection's window as taken over, and
-// gives the window back by halves unless too much lies unread. mu is held.
-func (c *mux) credit(n int) {
-	c.unacked += int64(n)
-	c.giveConn()
-}
-
+// giveConn gives the connection's window back by halves, unless too much lies
+// unread. mu is held.
 func (c *mux) giveConn() {
 	if c.ended || c.unacked < connWindow/2 || c.buffered >= c.o.MaxBuffered {
 		return

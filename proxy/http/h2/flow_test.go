@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -315,6 +316,51 @@ func TestClientAndGoAway(t *testing.T) {
 	}
 }
 
+// A server that was slow to hear of many cancelled requests answers them all
+// the same; that is no reason to fail the others.
+func TestLateAnswersOfCancelledStreams(t *testing.T) {
+	r, cl := rawServer(t)
+	open := func() *Stream {
+		t.Helper()
+		s, err := cl.Open(request("GET", "/"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	kept := open()
+	defer kept.Close()
+	for range 2 * resetRingSize {
+		open().Close()
+	}
+	r.headers(3, false, ":status", "200")
+	r.ok(r.fr.WriteData(3, true, []byte("late")))
+	r.headers(1, true, ":status", "200")
+	var h http.Response
+	if err := kept.ReadHead(&h); err != nil || h.Status != 200 {
+		t.Errorf("the request that was not cancelled: %v %v", h, err)
+	}
+}
+
+// A request that meets a connection which the peer has just reset has not left,
+// so that it may be sent elsewhere whatever it is.
+func TestRequestThatNeverLeft(t *testing.T) {
+	for range 50 {
+		r, cl := rawServer(t)
+		r.nc.(*net.TCPConn).SetLinger(0)
+		r.nc.Close()
+		s, err := cl.Open(request("POST", "/"), true)
+		if err == nil {
+			var h http.Response
+			err = s.ReadHead(&h)
+			s.Close()
+		}
+		if !Unprocessed(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What a server may not do, and what our client's streams say then.
 func TestFaultsOfAServer(t *testing.T) {
 	for _, c := range []struct {
@@ -348,7 +394,6 @@ func TestFaultsOfAServer(t *testing.T) {
 			r.ok(r.fr.WriteGoAway(1, http2.ErrCodeEnhanceYourCalm, []byte("too_many_pings")))
 			r.ok(r.fr.WriteRSTStream(1, http2.ErrCodeEnhanceYourCalm))
 		}},
-		{"end of the connection", CodeInternal, true, func(r *raw) { r.nc.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, cl := rawServer(t)

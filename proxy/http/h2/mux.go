@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -52,6 +53,9 @@ type Transport interface {
 	SetDuplex()
 	CloseWrite() error
 	Close() error
+	// Taken is how many bytes the system has accepted for sending: what it has
+	// not has certainly not reached the peer.
+	Taken() uint64
 }
 
 // mux is one connection, of either side.
@@ -93,6 +97,7 @@ type mux struct {
 
 	lastPeer uint32 // highest stream that the peer opened
 	nextOwn  uint32 // next stream that this side opens
+	handed   uint32 // client: the last stream whose head may have left
 	resets   resetRing
 
 	draining  bool
@@ -164,6 +169,9 @@ func (c *mux) run() error {
 	stop()
 
 	c.mu.Lock()
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		c.settle()
+	}
 	var ce *ConnError
 	switch {
 	case errors.As(err, &ce):
@@ -181,6 +189,28 @@ func (c *mux) run() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// settleTime bounds settle.
+const settleTime = 100 * time.Millisecond
+
+// settle waits a moment for a writer that is about to fail too: it knows what
+// has never left. mu is held.
+func (c *mux) settle() {
+	if !c.flushing || !c.client {
+		return
+	}
+	over := false
+	t := time.AfterFunc(settleTime, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		over = true
+		c.idle.Broadcast()
+	})
+	defer t.Stop()
+	for c.flushing && !over {
+		c.idle.Wait()
+	}
 }
 
 // linger lets the last frames reach a peer that still talks, as long as end
@@ -231,7 +261,11 @@ func (c *mux) end(err error) {
 	if cause == nil {
 		cause = ErrClosed
 	}
-	for _, s := range c.streams {
+	for id, s := range c.streams {
+		if c.client && id > c.handed {
+			s.fail(&StreamError{Code: CodeRefusedStream, Unprocessed: true, Reason: "the connection ended before the request was sent: " + cause.Error()})
+			continue
+		}
 		s.fail(cause)
 	}
 	clear(c.streams)

@@ -10,7 +10,9 @@ type Options struct {
 	// at least 65,535).
 	Window int32
 	// MaxBuffered bounds what all streams together hold unread, in bytes: above
-	// it the connection's window is no longer given back (default 4 MiB).
+	// it the connection's window is no longer given back, and every stream waits
+	// for the readers that are behind: so it is far above what a few of them can
+	// hold (default 16 MiB).
 	MaxBuffered int
 	// MaxHead bounds a head, counted as RFC 9113 section 6.5.2 does, in bytes
 	// (default 64 KiB).
@@ -45,7 +47,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	if o.MaxBuffered == 0 {
-		o.MaxBuffered = 4 << 20
+		o.MaxBuffered = 16 << 20
 	}
 	if o.MaxHead == 0 {
 		o.MaxHead = 64 << 10

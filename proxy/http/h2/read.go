@@ -120,16 +120,18 @@ func (c *mux) isIdle(id uint32) bool {
 }
 
 // ignored says whether frames of a stream that is not in the table are no
-// fault of the peer. mu is held.
+// fault of the peer. A server may be late to hear that any of our streams was
+// reset, however many were. mu is held.
 func (c *mux) ignored(id uint32) bool {
-	return (!c.client && id > c.goAway) || c.resets.has(id)
+	return c.client || id > c.goAway || c.resets.has(id)
 }
 
 func (c *mux) onData(h frameHeader, p []byte) *ConnError {
 	if c.recvAvail -= int64(h.length); c.recvAvail < 0 {
 		return connErr(CodeFlowControl, "connection window exceeded")
 	}
-	c.credit(int(h.length))
+	c.unacked += int64(h.length)
+	defer c.giveConn() // after what is kept of the frame was counted
 	data, err := h.unpad(p)
 	if err != nil {
 		return err

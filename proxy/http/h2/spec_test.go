@@ -552,3 +552,6 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}
 	})
 }
+
+// Taken implements Transport.
+func (*memory) Taken() uint64 { return 0 }

@@ -58,11 +58,20 @@ func (c *mux) flush() {
 	for err == nil && len(c.out) > 0 {
 		buf, c.out = c.out, buf[:0]
 		c.replies = 0
+		handed := c.handed
+		if c.client && !c.ended {
+			c.handed = max(c.nextOwn, 2) - 2
+		}
 		c.unlock()
+		taken := c.t.Taken()
 		if _, err = c.t.Write(buf); err == nil {
 			err = c.t.Flush()
 		}
+		nothing := err != nil && c.t.Taken() == taken
 		c.mu.Lock()
+		if nothing {
+			c.handed = handed
+		}
 		c.wakeBlocked()
 	}
 	if err != nil {

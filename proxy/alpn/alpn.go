@@ -1,0 +1,13 @@
+// Package alpn names the protocols that are spoken inside mesh TLS
+// (docs/xds.md, between two proxies).
+package alpn
+
+const (
+	// HTTP2 is HTTP/2, HTTP1 is HTTP/1.1, TCP is bytes without meaning.
+	HTTP2 = "weft-h2"
+	HTTP1 = "weft-http/1.1"
+	TCP   = "weft-tcp"
+	// Prefix is what every name of the mesh begins with; other TLS is the
+	// application's own.
+	Prefix = "weft-"
+)
