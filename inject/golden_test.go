@@ -64,7 +64,7 @@ func readCase(t *testing.T, file string) testCase {
 
 func options(c testCase) Options {
 	o := Options{TrustAnchors: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", NativeSidecar: c.Native, Version: "v1.2.3",
-		ProxyImage: "docker.io/weftmesh/proxy:v1.2.3", InitImage: "docker.io/weftmesh/init:v1.2.3"}
+		ProxyImage: "weft.mesh/proxy:v1.2.3", InitImage: "weft.mesh/init:v1.2.3"}
 	if c.NoAnchors {
 		o.TrustAnchors = ""
 	}

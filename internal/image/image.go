@@ -23,7 +23,7 @@ import (
 )
 
 // ErrName means that an image has no complete name.
-var ErrName = errors.New("an image needs a full name, such as docker.io/owner/name:tag")
+var ErrName = errors.New("an image needs a full name, such as example.com/owner/name:tag")
 
 // File is one file of an image. Exactly one of Source and Content is used.
 type File struct {

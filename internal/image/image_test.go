@@ -24,7 +24,7 @@ func spec(t *testing.T) Spec {
 		t.Fatal(err)
 	}
 	return Spec{
-		Name: "docker.io/weftmesh/proxy:v1", Entrypoint: []string{"/bin/program"}, User: "2102:2102", Arch: "amd64",
+		Name: "weft.mesh/proxy:v1", Entrypoint: []string{"/bin/program"}, User: "2102:2102", Arch: "amd64",
 		Files: []File{{Path: "/etc/passwd", Content: []byte("x"), Mode: 0o444}, {Path: "/bin/program", Source: program}},
 	}
 }
@@ -69,7 +69,7 @@ func TestArchiveIsAnOCILayoutThatNamesTheImage(t *testing.T) {
 		t.Fatalf("index.json: %s %v", files["index.json"], err)
 	}
 	m := index.Manifests[0]
-	if m.Annotations["io.containerd.image.name"] != "docker.io/weftmesh/proxy:v1" || m.Annotations["org.opencontainers.image.ref.name"] != "v1" {
+	if m.Annotations["io.containerd.image.name"] != "weft.mesh/proxy:v1" || m.Annotations["org.opencontainers.image.ref.name"] != "v1" {
 		t.Errorf("annotations: %v", m.Annotations)
 	}
 	if files[blob(m.Digest)] == nil {
@@ -128,7 +128,7 @@ func TestSameInputSameBytes(t *testing.T) {
 func TestBadSpecsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*Spec){
 		"no name":       func(s *Spec) { s.Name = "" },
-		"no tag":        func(s *Spec) { s.Name = "docker.io/weftmesh/proxy" },
+		"no tag":        func(s *Spec) { s.Name = "weft.mesh/proxy" },
 		"no registry":   func(s *Spec) { s.Name = "proxy:v1" },
 		"relative path": func(s *Spec) { s.Files[0].Path = "etc/passwd" },
 		"dotted path":   func(s *Spec) { s.Files[0].Path = "/etc/../passwd" },

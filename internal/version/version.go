@@ -11,7 +11,7 @@ import "runtime"
 var version = "dev"
 
 // DefaultRegistry is the prefix of the image names where none is configured.
-const DefaultRegistry = "docker.io/weftmesh"
+const DefaultRegistry = "weft.mesh"
 
 // The images of one build, by the last part of their name.
 const (
@@ -28,7 +28,7 @@ func Images() []string { return []string{ControlImage, ProxyImage, InitImage} }
 func Get() string { return version }
 
 // Image returns the full reference of an image of this build, such as
-// docker.io/weftmesh/proxy:v0.1.0. An empty registry means DefaultRegistry.
+// weft.mesh/proxy:v0.1.0. An empty registry means DefaultRegistry.
 func Image(registry, name string) string { return ImageAt(registry, name, version) }
 
 // ImageAt is Image for another version; an empty tag means this build's.
