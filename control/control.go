@@ -65,6 +65,7 @@ func New(o Options) (*Control, error) {
 		c.cluster = kube.New(kube.Config{Client: c.client, Dynamic: c.dynamic, Log: o.Log})
 	}
 	c.wire()
+	var listen net.ListenConfig
 	for _, l := range []struct {
 		what, address string
 		to            *net.Listener
@@ -72,7 +73,7 @@ func New(o Options) (*Control, error) {
 		if l.address == "" {
 			continue
 		}
-		if *l.to, err = net.Listen("tcp", l.address); err != nil {
+		if *l.to, err = listen.Listen(context.Background(), "tcp", l.address); err != nil {
 			c.close()
 			return nil, fmt.Errorf("listen for %s: %w", l.what, err)
 		}

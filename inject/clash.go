@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// clashes finds what of the pod stands in the sidecar's way: faults, with which
-// the pod could not start or its proxy not work, and warnings.
-func clashes(pod *corev1.Pod, f Family, s settings) (faults error, warnings []string) {
+// clashes finds what of the pod stands in the sidecar's way: warnings, and faults
+// with which the pod could not start or its proxy not work.
+func clashes(pod *corev1.Pod, f Family, s settings) (warnings []string, faults error) {
 	var errs []error
 	taken := func(field, name, remedy string) {
 		errs = append(errs, fmt.Errorf("%w: %s: %s: the proxy needs the name; %s", ErrClash, field, name, remedy))
@@ -40,7 +40,7 @@ func clashes(pod *corev1.Pod, f Family, s settings) (faults error, warnings []st
 			}
 		}
 	}
-	return errors.Join(errs...), warnings
+	return warnings, errors.Join(errs...)
 }
 
 // sameVolume says whether the volume is what the injector would add, as in a

@@ -40,7 +40,7 @@ func Pod(t Target, o Options) (Result, error) {
 	}
 	s, ignored, faults := readSettings(t, o)
 	res.Warnings = append(res.Warnings, ignored...)
-	clash, warnings := clashes(t.Pod, res.Decision.Family, s)
+	warnings, clash := clashes(t.Pod, res.Decision.Family, s)
 	res.Warnings = append(res.Warnings, warnings...)
 	if len(faults) > 0 || clash != nil {
 		return res, errors.Join(append(faults, clash)...)

@@ -207,7 +207,7 @@ func (s *shopRun) supervise(ctx context.Context, w *workload, up chan<- string) 
 		r, err := s.up(ctx, w)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the demo was ended meanwhile
 			}
 			if first {
 				return err
@@ -267,7 +267,7 @@ func (s *shopRun) firstAnswer(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the user ended the demo before the shop was open
+			return nil // the user ended the demo before the shop was open
 		}
 		if !sleep(late, 20*time.Millisecond) {
 			return fmt.Errorf("the shop does not answer: %w; logs are in %s", err, filepath.Dir(s.folder.LogFile("x")))
@@ -280,7 +280,8 @@ func (s *shopRun) announce() {
 		return
 	}
 	fmt.Fprintf(s.Out, `
-The shop is open. Every arrow below goes through two sidecars and mutual TLS.
+The shop is open. From web on, every arrow goes through two sidecars and mutual
+TLS; you are outside the mesh, so your own requests arrive in plaintext.
 
     you --> web --> api-stable x2 / api-canary --> db (plain TCP)
 

@@ -11,7 +11,9 @@ import (
 type Family uint8
 
 const (
+	// IPv4 is IP version 4.
 	IPv4 Family = 4
+	// IPv6 is IP version 6.
 	IPv6 Family = 6
 )
 

@@ -86,10 +86,10 @@ func (e *env) readIdentity(ctx context.Context) (*identity.Bundle, tls.Certifica
 	}
 	pair, err := tls.X509KeyPair(crt, key)
 	if err != nil {
-		return nil, tls.Certificate{}, fmt.Errorf("Secret %s: %w", manifests.Issuer, err)
+		return nil, tls.Certificate{}, fmt.Errorf("Secret %s: %w", manifests.Issuer, err) //nolint:staticcheck // a kind's name
 	}
 	if !pair.Leaf.IsCA {
-		return nil, tls.Certificate{}, fmt.Errorf("Secret %s: %q is not a CA certificate", manifests.Issuer, pair.Leaf.Subject.CommonName)
+		return nil, tls.Certificate{}, fmt.Errorf("Secret %s: %q is not a CA certificate", manifests.Issuer, pair.Leaf.Subject.CommonName) //nolint:staticcheck // a kind's name
 	}
 	return bundle, pair, nil
 }

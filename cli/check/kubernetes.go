@@ -34,7 +34,7 @@ func kubernetesVersion(e *env) Category {
 				return fmt.Errorf("version %q of the API server: %w", e.version, err)
 			}
 			if have.LessThan(version.MustParseGeneric(minimumKubernetes)) {
-				return fmt.Errorf("Kubernetes is on version [%s], but version [%s] or more recent is required", have, minimumKubernetes)
+				return fmt.Errorf("Kubernetes is on version [%s], but version [%s] or more recent is required", have, minimumKubernetes) //nolint:staticcheck // a proper name
 			}
 			return nil
 		}},

@@ -65,7 +65,7 @@ func verify(ctx context.Context, c console.Console, cl *cluster.Cluster) error {
 	}
 	_, _ = fmt.Fprintf(c.Out, "Checked %d custom resource definitions\nChecked %d Istio Deployments\n", crds, deployments)
 	if faults > 0 {
-		return fmt.Errorf("Istio present but verify-install failed: %d of %d objects are not well", faults, len(objects))
+		return fmt.Errorf("Istio present but verify-install failed: %d of %d objects are not well", faults, len(objects)) //nolint:staticcheck // a proper name
 	}
 	_, _ = fmt.Fprintln(c.Out, "✔ Istio is installed and verified successfully")
 	return nil
@@ -76,7 +76,7 @@ func verify(ctx context.Context, c console.Console, cl *cluster.Cluster) error {
 func expected(ctx context.Context, cl *cluster.Cluster) ([]manifests.Object, error) {
 	cm, err := cl.Kube.CoreV1().ConfigMaps(cl.ControlNamespace).Get(ctx, manifests.ConfigMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("Istio is not installed: there is no control plane in namespace %s", cl.ControlNamespace)
+		return nil, fmt.Errorf("Istio is not installed: there is no control plane in namespace %s", cl.ControlNamespace) //nolint:staticcheck // a proper name
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cluster.ErrConnect, err)

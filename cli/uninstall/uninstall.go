@@ -25,24 +25,25 @@ var kinds = []struct {
 	kind       string
 	namespaced bool
 }{
-	{gvr("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"), "MutatingWebhookConfiguration", false},
-	{gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"), "ValidatingWebhookConfiguration", false},
-	{gvr("policy", "v1", "poddisruptionbudgets"), "PodDisruptionBudget", true},
-	{gvr("apps", "v1", "deployments"), "Deployment", true},
-	{gvr("", "v1", "services"), "Service", true},
-	{gvr("", "v1", "configmaps"), "ConfigMap", true},
-	{gvr("", "v1", "secrets"), "Secret", true},
-	{gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), "RoleBinding", true},
-	{gvr("rbac.authorization.k8s.io", "v1", "roles"), "Role", true},
-	{gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings"), "ClusterRoleBinding", false},
-	{gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), "ClusterRole", false},
-	{gvr("", "v1", "serviceaccounts"), "ServiceAccount", true},
+	{v1("admissionregistration.k8s.io", "mutatingwebhookconfigurations"), "MutatingWebhookConfiguration", false},
+	{v1("admissionregistration.k8s.io", "validatingwebhookconfigurations"), "ValidatingWebhookConfiguration", false},
+	{v1("policy", "poddisruptionbudgets"), "PodDisruptionBudget", true},
+	{v1("apps", "deployments"), "Deployment", true},
+	{v1("", "services"), "Service", true},
+	{v1("", "configmaps"), "ConfigMap", true},
+	{v1("", "secrets"), "Secret", true},
+	{v1("rbac.authorization.k8s.io", "rolebindings"), "RoleBinding", true},
+	{v1("rbac.authorization.k8s.io", "roles"), "Role", true},
+	{v1("rbac.authorization.k8s.io", "clusterrolebindings"), "ClusterRoleBinding", false},
+	{v1("rbac.authorization.k8s.io", "clusterroles"), "ClusterRole", false},
+	{v1("", "serviceaccounts"), "ServiceAccount", true},
 	{cluster.CustomResourceDefinitions, "CustomResourceDefinition", false},
-	{gvr("", "v1", "namespaces"), "Namespace", false},
+	{v1("", "namespaces"), "Namespace", false},
 }
 
-func gvr(group, version, resource string) schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
+// v1 is a resource in version v1 of its group.
+func v1(group, resource string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}
 }
 
 // New makes the command.

@@ -15,7 +15,7 @@ import (
 )
 
 func TestPages(t *testing.T) {
-	var ready error = errors.New("still reading")
+	ready := errors.New("still reading")
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "some_total", Help: "x"}))
 	s := httptest.NewServer(Handler(Settings{Ready: func() error { return ready }, Metrics: reg, Log: slog.New(slog.DiscardHandler),

@@ -102,7 +102,9 @@ func (m *Mesh) Remove(name string) {
 // Eventually waits until the condition holds.
 func (m *Mesh) Eventually(what string, cond func() bool) {
 	m.t.Helper()
-	for end := time.Now().Add(Deadline); !cond(); time.Sleep(2 * time.Millisecond) {
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(Deadline); !cond(); <-again.C {
 		if time.Now().After(end) {
 			m.t.Fatalf("not within %s: %s", Deadline, what)
 		}

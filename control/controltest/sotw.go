@@ -96,7 +96,9 @@ func (w *World) Refuse(reason string) {
 // Wait waits until the last response of a type that was accepted fits.
 func (w *World) Wait(t xds.Type, what string, fits func(*discoveryv3.DiscoveryResponse) bool) {
 	w.t.Helper()
-	for end := time.Now().Add(Deadline); ; time.Sleep(2 * time.Millisecond) {
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(Deadline); ; <-again.C {
 		w.mu.Lock()
 		r := w.last[string(t)]
 		w.mu.Unlock()

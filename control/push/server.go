@@ -59,14 +59,14 @@ func (s *Server) Proxies() []Proxy { return s.proxies.list() }
 
 // DeltaAggregatedResources serves one delta stream.
 func (s *Server) DeltaAggregatedResources(g discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return serve(s, g.Context(), g.Recv, func(sess *session) protocol[*discoveryv3.DeltaDiscoveryRequest] {
+	return serve(g.Context(), s, g.Recv, func(sess *session) protocol[*discoveryv3.DeltaDiscoveryRequest] {
 		return &delta{session: sess, send: g.Send, types: map[string]*deltaType{}}
 	}, "delta")
 }
 
 // StreamAggregatedResources serves one state-of-the-world stream.
 func (s *Server) StreamAggregatedResources(g discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return serve(s, g.Context(), g.Recv, func(sess *session) protocol[*discoveryv3.DiscoveryRequest] {
+	return serve(g.Context(), s, g.Recv, func(sess *session) protocol[*discoveryv3.DiscoveryRequest] {
 		return &world{session: sess, send: g.Send, types: map[string]*worldType{}}
 	}, "sotw")
 }
@@ -95,7 +95,7 @@ type request interface {
 
 // serve runs a stream until the client leaves, the connection breaks, or the
 // client breaks the rules.
-func serve[R request](s *Server, ctx context.Context, recv func() (R, error), open func(*session) protocol[R], dialect string) error {
+func serve[R request](ctx context.Context, s *Server, recv func() (R, error), open func(*session) protocol[R], dialect string) error {
 	id, err := s.settings.Identify(ctx)
 	if err != nil {
 		return status.Errorf(codes.Unauthenticated, "discovery needs a client certificate of the mesh: %v", err)

@@ -78,7 +78,7 @@ func (r *resolver) listener(in *input, c Client) bool {
 	if a, ok := xds.ParseAddressName(in.name.Name); ok {
 		if s := v.ServiceByAddress(a.Addr()); s != nil {
 			in.addr = a
-			return r.servicePort(in, s, a.Port()) && r.tcpRoute(in, v)
+			return r.tcpService(in, v, s, a.Port())
 		}
 		return r.pod(in, v, a)
 	}
@@ -88,7 +88,7 @@ func (r *resolver) listener(in *input, c Client) bool {
 	}
 	in.byName = true
 	if s := v.ServiceByHost(host); s != nil {
-		return r.servicePort(in, s, port) && r.tcpRoute(in, v)
+		return r.tcpService(in, v, s, port)
 	}
 	return r.podHost(in, v, host, port)
 }
@@ -144,8 +144,11 @@ func (r *resolver) servicePort(in *input, s *mesh.Service, port uint16) bool {
 	return s.PortByNumber(port) != nil
 }
 
-// tcpRoute adds the split of connections, where requests may not be told apart.
-func (r *resolver) tcpRoute(in *input, v scope.View) bool {
+// tcpService adds the split of connections, where requests may not be told apart.
+func (r *resolver) tcpService(in *input, v scope.View, s *mesh.Service, port uint16) bool {
+	if !r.servicePort(in, s, port) {
+		return false
+	}
 	if in.service.PortByNumber(in.port).Protocol.IsHTTP() {
 		return true
 	}

@@ -67,7 +67,7 @@ func (l Layout) kill(pid int) {
 	}
 	defer p.Release() // nothing is lost
 	if o := l.ownership(); o.owns(pid) {
-		p.Signal(syscall.SIGKILL) // gone is what we want
+		_ = p.Signal(syscall.SIGKILL) // gone is what we want
 	}
 }
 

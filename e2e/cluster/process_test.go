@@ -17,7 +17,7 @@ func TestOnlyTheRecordedProcessIsAlive(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	defer cmd.Process.Kill() //nolint:errcheck // it may be gone
+	defer cmd.Process.Kill() // it may be gone
 	started, err := startTime(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func (p *Pass) watch(ctx context.Context, command string, limit time.Duration, s
 		last := seen(string(out))
 		if last == nil {
 			cancel()
-			<-ended
+			<-ended //nolint:errcheck // it ends because it was cancelled
 			return nil
 		}
 		select {
@@ -151,7 +151,7 @@ func (p *Pass) watch(ctx context.Context, command string, limit time.Duration, s
 			return errors.Join(fmt.Errorf("%w; the command ended%s", last, tail(string(out))), err, readErr)
 		case <-deadline:
 			cancel()
-			<-ended
+			<-ended //nolint:errcheck // it ends because it was cancelled
 			return fmt.Errorf("not within %v: %w%s", limit, last, tail(string(out)))
 		case <-time.After(200 * time.Millisecond):
 		}

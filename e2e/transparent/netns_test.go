@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -223,11 +222,4 @@ func eventually(t testing.TB, what string, f func() error) {
 		}
 	}
 	t.Fatalf("%s: %v", what, err)
-}
-
-// readAll reads to the end, within patience.
-func readAll(c net.Conn) (string, error) {
-	c.SetReadDeadline(time.Now().Add(patience))
-	b, err := io.ReadAll(c)
-	return string(b), err
 }

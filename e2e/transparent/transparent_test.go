@@ -30,7 +30,7 @@ type shop struct {
 	*world
 	web, one, two          *pod
 	apiOne, apiTwo, webApp *app
-	greeter, around        net.Listener
+	greeter                net.Listener
 	strangerApp            *app
 	outbound               string
 }

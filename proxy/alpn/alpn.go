@@ -3,10 +3,12 @@
 package alpn
 
 const (
-	// HTTP2 is HTTP/2, HTTP1 is HTTP/1.1, TCP is bytes without meaning.
+	// HTTP2 is HTTP/2.
 	HTTP2 = "weft-h2"
+	// HTTP1 is HTTP/1.1.
 	HTTP1 = "weft-http/1.1"
-	TCP   = "weft-tcp"
+	// TCP is bytes without meaning.
+	TCP = "weft-tcp"
 	// Prefix is what every name of the mesh begins with; other TLS is the
 	// application's own.
 	Prefix = "weft-"

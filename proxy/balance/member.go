@@ -12,9 +12,10 @@ const (
 	SeedLatency = 30 * time.Millisecond
 	// Decay is the time constant of the moving average.
 	Decay = 10 * time.Second
-	// MinPenalty and MaxPenalty bound the time that a member is avoided after
-	// failures; it doubles with each failure in a row.
+	// MinPenalty is how long a member is avoided after a failure; that doubles
+	// with each failure in a row.
 	MinPenalty = 100 * time.Millisecond
+	// MaxPenalty bounds the doubling.
 	MaxPenalty = 10 * time.Second
 
 	// floor keeps an estimate that decayed for long above zero, so that load

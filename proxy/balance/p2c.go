@@ -29,7 +29,8 @@ func (p *twoChoices) Pick(s *Set, now int64, skip *Skip) int {
 	case 1:
 		return 0
 	}
-	a, b := s.draw(p.random(), None), 0
+	a := s.draw(p.random(), None)
+	var b int
 	if s.sum == nil {
 		b = s.draw(p.random(), a)
 	} else {

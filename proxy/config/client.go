@@ -91,7 +91,7 @@ func (s *Store) connect(parent context.Context) (answered bool, err error) {
 	if err == nil {
 		err = ctx.Err()
 	} else if !errors.Is(err, errReceived) {
-		<-received
+		<-received //nolint:errcheck // err is the cause, this its consequence
 	}
 	select {
 	case <-got:

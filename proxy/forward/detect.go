@@ -78,7 +78,7 @@ func Detect(ctx context.Context, c *conn.Conn, m *Memory, limit time.Duration, c
 	defer c.SetReadDeadline(time.Time{})
 
 	c.SetReadDeadline(first)
-	kind, err := firstBytes(c, first, end)
+	kind, err := firstBytes(c, end)
 	if err == nil {
 		if kind == sniff.HTTP1 || kind == sniff.HTTP2 {
 			m.learn(clientFirst)
@@ -94,9 +94,9 @@ func Detect(ctx context.Context, c *conn.Conn, m *Memory, limit time.Duration, c
 	return race(ctx, c, m, end, connect)
 }
 
-// firstBytes reads until the protocol is known. silentUntil bounds the wait for
-// the first byte.
-func firstBytes(c *conn.Conn, silentUntil, end time.Time) (sniff.Kind, error) {
+// firstBytes reads until the protocol is known, or end. The read deadline that
+// the caller has set bounds the wait for the first byte.
+func firstBytes(c *conn.Conn, end time.Time) (sniff.Kind, error) {
 	began := time.Time{}
 	for {
 		if b := c.Buffered(); len(b) > 0 {
@@ -139,7 +139,7 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 	c.SetReadDeadline(end)
 	dial := make(chan struct{})
 	go r.run(ctx, dial, m, connect)
-	kind, err := firstBytes(c, end, end)
+	kind, err := firstBytes(c, end)
 	select {
 	case <-dial:
 	default:

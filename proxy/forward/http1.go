@@ -172,7 +172,7 @@ func (s *http1) refuse(w *work, err error) {
 	default:
 		return
 	}
-	s.write(w, f, true, false)
+	_ = s.write(w, f, true, false) // linger meets the same error
 	s.linger()
 }
 

@@ -58,7 +58,7 @@ func (w *work) run(ctx context.Context) (end time.Time, again bool) {
 			continue
 		}
 		f := w.x.Failed(Reset, err)
-		if _, bad := err.(*h1.Error); bad {
+		if bad := (*h1.Error)(nil); errors.As(err, &bad) {
 			f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
 		}
 		return w.give(f)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -60,7 +61,7 @@ func (u *upload) run(in h1.Framing) {
 	w.Reset(u.up.Conn, in)
 	for {
 		p, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			u.read.Store(true)
 			break
 		}
@@ -126,7 +127,7 @@ func (u *upload) finish(down *conn.Conn, up *upstream.HTTP1) bool {
 		return true
 	}
 	if !u.finished() {
-		down.Flush()
+		_ = down.Flush() // a client that has gone ends the upload too
 	}
 	t := time.NewTicker(uploadStall)
 	defer t.Stop()

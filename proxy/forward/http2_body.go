@@ -115,7 +115,7 @@ func (b *body2) run(up *h2.Stream) {
 				return
 			}
 			continue
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // a lost connection may wrap io.EOF, and is not the end
 			_ = up.WriteTrailers(filter.RequestTrailers(b.down.Trailers()))
 			return
 		case err != nil:

@@ -229,13 +229,13 @@ func (c *call) respond(up *h2.Stream) {
 	case err == nil && grpc:
 		o.GRPC = grpcStatus(up.Trailers(), c.resp.Fields)
 	case err == nil:
-	case cause == errClientGone:
+	case errors.Is(cause, errClientGone):
 		o.Broken, o.Gone = true, true
 	case c.status == 0:
 		// The head could not be sent.
 		c.down.Reset(h2.CodeInternal)
 		o.Status, o.Broken = 0, true
-	case grpc && cause == errTimeout:
+	case grpc && errors.Is(cause, errTimeout):
 		o.Timeout = true
 		o.GRPC = c.cutGRPC(grpcDeadlineExceeded, errTimeout.Error())
 	case grpc && !isStreamError(err):
@@ -260,7 +260,7 @@ func (c *call) copyResponse(up *h2.Stream) error {
 	}
 	for {
 		p, err := up.Next()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a lost connection may wrap io.EOF, and is not the end
 			return c.down.WriteTrailers(up.Trailers())
 		}
 		if err != nil {
@@ -292,11 +292,11 @@ func (c *call) cutGRPC(code int, msg string) int {
 
 // fail answers for a try that came to nothing, unless the client has gone.
 func (c *call) fail(f *Failure) {
-	switch c.given() {
-	case errClientGone:
+	switch cause := c.given(); {
+	case errors.Is(cause, errClientGone):
 		c.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true, Sent: c.body.sent.Load()})
 		return
-	case errTimeout:
+	case errors.Is(cause, errTimeout):
 		f = &Failure{Status: 504, Reason: ReasonTimeout, Detail: errTimeout.Error()}
 	}
 	c.answer(f)

@@ -66,6 +66,8 @@ func (w *Watch) remove(g *guard) {
 
 func (w *Watch) run() {
 	var late []*guard
+	ticker := time.NewTicker(maxTick)
+	defer ticker.Stop()
 	for {
 		w.mu.Lock()
 		if len(w.guards) == 0 {
@@ -75,7 +77,9 @@ func (w *Watch) run() {
 		}
 		tick := w.tick
 		w.mu.Unlock()
-		time.Sleep(tick)
+		// From now on, however long the last round took.
+		ticker.Reset(tick)
+		<-ticker.C
 
 		late = late[:0]
 		now := time.Now()

@@ -94,14 +94,14 @@ func (c *Client) Unary(ctx context.Context, method string, req []byte, md ...Met
 		s.CloseSend()
 	}
 	resp, err := s.Recv()
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // a lost call's Status may wrap io.EOF, and is not the end
 		return nil, &Status{Code: Internal, Message: "the server sent no response"}
 	}
 	if err != nil {
 		return nil, err
 	}
 	switch _, err := s.Recv(); err {
-	case io.EOF:
+	case io.EOF: //nolint:errorlint // as above
 		return resp, nil
 	case nil:
 		return nil, &Status{Code: Internal, Message: "the server sent more than one response"}

@@ -61,7 +61,7 @@ func (s *Stream) Recv() ([]byte, error) {
 	}
 	msg, err := s.recv()
 	if err != nil {
-		if err != io.EOF {
+		if err != io.EOF { //nolint:errorlint // a lost connection may wrap io.EOF, and is not the end
 			err = fromTransport(s.ctx, err)
 		}
 		s.end = err
@@ -135,7 +135,7 @@ func (s *Stream) finish(trailers []http.Field) error {
 
 // cut explains the end of the stream within a message.
 func (s *Stream) cut(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // a lost connection may wrap io.EOF, and has its own code
 		if st, ok := fromFields(s.h2.Trailers()); ok && st.Code != OK {
 			return st
 		}

@@ -87,8 +87,9 @@ const (
 	// ServeHTTP looks at the first bytes to tell HTTP/1 from HTTP/2, and from the
 	// application's own TLS, which is forwarded.
 	ServeHTTP
-	// ServeHTTP1 and ServeHTTP2 know already.
+	// ServeHTTP1 serves what is known to be HTTP/1.
 	ServeHTTP1
+	// ServeHTTP2 serves what is known to be HTTP/2.
 	ServeHTTP2
 	// Forward copies bytes.
 	Forward

@@ -119,10 +119,13 @@ func (w *Workload) Listen(h listen.Handler) *listen.Listener {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- l.Serve(h) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.Serve(h) // a listener that failed is seen by who connects
+	}()
 	w.t.Cleanup(func() {
-		l.Close()
+		_ = l.Close() // its connections are cut either way
 		<-done
 	})
 	return l

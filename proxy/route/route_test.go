@@ -185,9 +185,8 @@ func FuzzMatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, rest, _ := strings.Cut(target, "#")
-		p, query, _ := strings.Cut(p, "?")
-		_ = rest
+		p, _, _ := strings.Cut(target, "#")
+		p, _, _ = strings.Cut(p, "?")
 		var want bool
 		switch s.Path {
 		case AnyPath:
@@ -206,9 +205,8 @@ func FuzzMatch(f *testing.F) {
 			want = loc != nil
 		}
 		if name != "" && want {
-			if i := strings.IndexAny(target, "?#"); i < 0 || target[i] == '#' {
-				query = ""
-			} else {
+			query := ""
+			if i := strings.IndexAny(target, "?#"); i >= 0 && target[i] == '?' {
 				query = target[i+1:]
 			}
 			found := false

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type sidecar struct {
 	out       *outbound.Proxy
 	listeners []*listen.Listener
 	stopping  atomic.Bool
+	warm      chan struct{} // closed once the explicit upstreams were asked for
 	end       chan struct{} // closed or written by what asks the proxy to end
 }
 
@@ -68,7 +70,7 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 }
 
 func assemble(s Settings, log *slog.Logger) (*sidecar, error) {
-	p := &sidecar{settings: s, log: log, activity: forward.NewActivity(), end: make(chan struct{}, 2)}
+	p := &sidecar{settings: s, log: log, activity: forward.NewActivity(), warm: make(chan struct{}), end: make(chan struct{}, 2)}
 	p.telemetry = telemetry.NewRegistry(telemetry.Self{Workload: s.Pod, Namespace: s.Namespace, Owner: s.Owner, Identity: s.Identity, Version: version.Get()})
 	signer := &signer{settings: &p.settings}
 	var err error
@@ -209,11 +211,12 @@ func (p *sidecar) serveAdmin(ctx context.Context) error {
 		}
 	}
 	server := admin.New(o)
+	var listen net.ListenConfig
 	for address, paths := range map[string]admin.Paths{p.settings.AdminListen: admin.Admin, p.settings.StatsListen: admin.Stats, p.settings.HealthListen: admin.Health} {
 		if address == "" {
 			continue
 		}
-		ln, err := net.Listen("tcp", address)
+		ln, err := listen.Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
@@ -236,9 +239,7 @@ func (p *sidecar) configure(ctx context.Context) {
 	go func() {
 		select {
 		case <-p.store.Ready():
-			p.log.Info("proxy ready")
-			// What starting up needed is not needed again.
-			debug.FreeOSMemory()
+			p.keepUpstreams(ctx)
 		case <-ctx.Done():
 		}
 	}()
@@ -247,9 +248,45 @@ func (p *sidecar) configure(ctx context.Context) {
 	}
 }
 
+// upstreamsEvery is how often the explicit upstreams are asked for again. It is
+// shorter than the time after which an unused destination is given up.
+const upstreamsEvery = 4 * time.Minute
+
+// keepUpstreams asks for what the explicit listeners lead to before anybody
+// dials them, and keeps it: they have no original address to fall back to when
+// the control plane is away at their first use.
+func (p *sidecar) keepUpstreams(ctx context.Context) {
+	ask := func() {
+		var all sync.WaitGroup
+		for _, u := range p.settings.Upstreams {
+			all.Go(func() {
+				if _, err := p.store.Destination(ctx, u.Destination); err != nil {
+					p.log.Info("upstream is not in the mesh yet", "upstream", u.Destination, "why", err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	ask()
+	close(p.warm)
+	p.log.Info("proxy ready")
+	// What starting up needed is not needed again.
+	debug.FreeOSMemory()
+	again := time.NewTicker(upstreamsEvery)
+	defer again.Stop()
+	for len(p.settings.Upstreams) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			ask()
+		}
+	}
+}
+
 func (p *sidecar) ready() bool {
 	select {
-	case <-p.store.Ready():
+	case <-p.warm:
 	default:
 		return false
 	}

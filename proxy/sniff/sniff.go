@@ -8,8 +8,11 @@ type Kind uint8
 const (
 	// Opaque is everything that is none of the others.
 	Opaque Kind = iota
+	// HTTP1 is HTTP/1.0 or HTTP/1.1.
 	HTTP1
+	// HTTP2 is HTTP/2 with prior knowledge.
 	HTTP2
+	// TLS is a TLS handshake.
 	TLS
 )
 

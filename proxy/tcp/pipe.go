@@ -113,7 +113,7 @@ func (p *pipe) copy(dst, src *conn.Conn, count func(int)) (n int64) {
 		b := src.Buffered()
 		if len(b) == 0 {
 			switch err := src.Fill(); {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				if err := dst.CloseWrite(); err != nil {
 					p.fail(err)
 				}

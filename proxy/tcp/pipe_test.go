@@ -46,7 +46,7 @@ type result struct {
 }
 
 // piped returns the outer ends of a running pipe, and its result.
-func piped(t *testing.T, ctx context.Context, o Options) (client, server *net.TCPConn, done chan result) {
+func piped(ctx context.Context, t *testing.T, o Options) (client, server *net.TCPConn, done chan result) {
 	client, a := tcpPair(t)
 	server, b := tcpPair(t)
 	done = make(chan result, 1)
@@ -70,7 +70,7 @@ func wait(t *testing.T, done chan result) result {
 
 func TestBothDirections(t *testing.T) {
 	var counted atomic.Int64
-	client, server, done := piped(t, context.Background(), Options{OnBytes: func(a, b int) { counted.Add(int64(a + b)) }})
+	client, server, done := piped(context.Background(), t, Options{OnBytes: func(a, b int) { counted.Add(int64(a + b)) }})
 	up, down := make([]byte, 5<<20), make([]byte, 3<<20)
 	rand.Read(up)
 	rand.Read(down)
@@ -94,7 +94,7 @@ func TestBothDirections(t *testing.T) {
 }
 
 func TestHalfCloseIsPassedOn(t *testing.T) {
-	client, server, done := piped(t, context.Background(), Options{})
+	client, server, done := piped(context.Background(), t, Options{})
 	client.Write([]byte("ask"))
 	client.CloseWrite()
 	if p, err := io.ReadAll(server); err != nil || string(p) != "ask" {
@@ -111,7 +111,7 @@ func TestHalfCloseIsPassedOn(t *testing.T) {
 }
 
 func TestServerFirst(t *testing.T) {
-	client, server, _ := piped(t, context.Background(), Options{})
+	client, server, _ := piped(context.Background(), t, Options{})
 	server.Write([]byte("220 hi"))
 	p := make([]byte, 6)
 	if _, err := io.ReadFull(client, p); err != nil {
@@ -139,7 +139,7 @@ func TestBufferedBytesGoFirst(t *testing.T) {
 }
 
 func TestResetIsPassedOn(t *testing.T) {
-	client, server, done := piped(t, context.Background(), Options{})
+	client, server, done := piped(context.Background(), t, Options{})
 	client.Write([]byte("x"))
 	if _, err := io.ReadFull(server, make([]byte, 1)); err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestResetIsPassedOn(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	client, _, done := piped(t, context.Background(), Options{Idle: 50 * time.Millisecond})
+	client, _, done := piped(context.Background(), t, Options{Idle: 50 * time.Millisecond})
 	if r := wait(t, done); !errors.Is(r.err, ErrIdle) {
 		t.Errorf("%+v", r)
 	}
@@ -168,7 +168,7 @@ func TestIdleTimeout(t *testing.T) {
 // One direction that moves keeps the silent one alive.
 func TestActivityIsNotIdle(t *testing.T) {
 	const idle = 200 * time.Millisecond
-	client, server, done := piped(t, context.Background(), Options{Idle: idle})
+	client, server, done := piped(context.Background(), t, Options{Idle: idle})
 	go io.Copy(io.Discard, server)
 	for end := time.Now().Add(4 * idle); time.Now().Before(end); time.Sleep(idle / 20) {
 		if _, err := client.Write([]byte("x")); err != nil {
@@ -182,7 +182,7 @@ func TestActivityIsNotIdle(t *testing.T) {
 
 func TestContextEndsIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	_, _, done := piped(t, ctx, Options{})
+	_, _, done := piped(ctx, t, Options{})
 	cancel()
 	if r := wait(t, done); !errors.Is(r.err, context.Canceled) {
 		t.Errorf("%+v", r)
@@ -191,7 +191,7 @@ func TestContextEndsIt(t *testing.T) {
 
 // A reader that does not read stops the writer: the pipe does not store.
 func TestBackpressure(t *testing.T) {
-	client, server, done := piped(t, context.Background(), Options{})
+	client, server, done := piped(context.Background(), t, Options{})
 	client.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
 	n, err := client.Write(make([]byte, 256<<20))
 	if err == nil || n > 64<<20 {
@@ -209,7 +209,7 @@ func TestBackpressure(t *testing.T) {
 func TestNothingIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 50 {
-		client, server, done := piped(t, context.Background(), Options{Idle: time.Hour})
+		client, server, done := piped(context.Background(), t, Options{Idle: time.Hour})
 		client.Write([]byte(strings.Repeat("x", 1000)))
 		client.CloseWrite()
 		io.ReadAll(server)

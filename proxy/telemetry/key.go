@@ -28,17 +28,17 @@ func (d Direction) String() string {
 type TLS uint8
 
 const (
-	// NotProvided: outbound, the endpoint is not meshed.
+	// NotProvided is outbound, to an endpoint that is not meshed.
 	NotProvided TLS = iota
 	// Mutual TLS of the mesh.
 	Mutual
-	// NotFromRemote: inbound, the peer sent plaintext.
+	// NotFromRemote is inbound, from a peer that sent plaintext.
 	NotFromRemote
 	// OpaqueTLS is the application's own TLS, passed through.
 	OpaqueTLS
-	// Loopback: the workload's own side.
+	// Loopback is the workload's own side.
 	Loopback
-	// Disabled: mesh TLS is switched off.
+	// Disabled says that mesh TLS is switched off.
 	Disabled
 )
 

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"io"
 
 	"github.com/weftmesh/weft/proxy/conn"
@@ -58,7 +59,7 @@ func (r *Reader) Next() ([]byte, error) {
 			return p, err
 		}
 		if err := r.src.Fill(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				if r.state == inClose {
 					r.state = atEnd
 					return nil, io.EOF

@@ -79,9 +79,9 @@ func (w *Writer) Close(trailers []http.Field) error {
 type Side uint8
 
 const (
-	// ReadSide: the source failed, or sent bad framing.
+	// ReadSide is a source that failed, or sent bad framing.
 	ReadSide Side = iota
-	// WriteSide: the destination did not take the bytes.
+	// WriteSide is a destination that did not take the bytes.
 	WriteSide
 )
 
@@ -119,7 +119,7 @@ func CopyBody(dst, src *conn.Conn, in, out Framing) (n int64, err error) {
 			}
 		}
 		p, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if err := w.Close(r.Trailers()); err != nil {
 				return n, &CopyError{WriteSide, err}
 			}

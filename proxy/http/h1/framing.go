@@ -4,13 +4,13 @@ package h1
 type Kind uint8
 
 const (
-	// None: the message has no body, whatever its fields say.
+	// None says that the message has no body, whatever its fields say.
 	None Kind = iota
-	// Length: exactly Framing.Length bytes, which may be 0.
+	// Length is exactly Framing.Length bytes, which may be 0.
 	Length
-	// Chunked: the chunked transfer coding, perhaps with trailers.
+	// Chunked is the chunked transfer coding, perhaps with trailers.
 	Chunked
-	// UntilClose: everything until the peer closes (responses only).
+	// UntilClose is everything until the peer closes (responses only).
 	UntilClose
 )
 

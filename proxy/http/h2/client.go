@@ -12,7 +12,7 @@ type Client struct{ c *mux }
 func NewClient(t Transport, o Options) *Client {
 	c := newMux(t, o, true)
 	c.greet()
-	go c.run()
+	go func() { _ = c.run() }() // the streams fail with its error
 	return &Client{c}
 }
 

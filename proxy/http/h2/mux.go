@@ -234,7 +234,8 @@ func (c *mux) linger(err error) {
 	c.mu.Unlock()
 }
 
-func (c *mux) close() { c.closeOnce.Do(func() { c.t.Close() }) }
+// close ends the transport, from which nothing is expected any more.
+func (c *mux) close() { c.closeOnce.Do(func() { _ = c.t.Close() }) }
 
 // end fails every stream and queues the last GOAWAY; the writer then closes
 // its side. err nil means an orderly end. mu is held.
