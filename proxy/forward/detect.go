@@ -50,6 +50,9 @@ func (m *Memory) Copy(o *Memory) { m.verdict.Store(o.verdict.Load()) }
 // ServerFirst says whether servers of the destination were seen to speak first.
 func (m *Memory) ServerFirst() bool { return m.verdict.Load() == serverFirst }
 
+// SpeaksFirst notes that clients of the destination do.
+func (m *Memory) SpeaksFirst() { m.learn(clientFirst) }
+
 // Detected is what a connection carries.
 type Detected struct {
 	Kind sniff.Kind
@@ -157,7 +160,10 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 			m.learn(serverFirst)
 		}
 		r.flow.up.SetReadDeadline(time.Time{})
-		return Detected{Kind: sniff.Opaque, Flow: r.flow}, nil
+		if err != nil || kind != sniff.TLS {
+			kind = sniff.Opaque
+		}
+		return Detected{Kind: kind, Flow: r.flow}, nil
 	case r.flow != nil && errors.Is(err, os.ErrDeadlineExceeded):
 		// Both are there and silent. Without the mesh nobody would cut that.
 		r.flow.up.SetReadDeadline(time.Time{})

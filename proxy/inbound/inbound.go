@@ -60,14 +60,22 @@ type Proxy struct {
 	tls         [2]*tls.Config // by whether the port is opaque
 
 	mu       sync.Mutex
-	memories map[netip.AddrPort]*forward.Memory
+	known    map[netip.AddrPort]bool // what connections came for
+	memories map[talk]*forward.Memory
 	refused  map[uint16]time.Time // when a refusal was last logged
+}
+
+// talk is who speaks to which port. What was learned holds for both together:
+// a proxy of the mesh always speaks first, even to a server that greets others.
+type talk struct {
+	client netip.Addr
+	to     netip.AddrPort
 }
 
 // New makes a proxy.
 func New(o Options) *Proxy {
 	o.Limits = o.Limits.WithDefaults()
-	p := &Proxy{opts: o, memories: map[netip.AddrPort]*forward.Memory{}, refused: map[uint16]time.Time{}}
+	p := &Proxy{opts: o, known: map[netip.AddrPort]bool{}, memories: map[talk]*forward.Memory{}, refused: map[uint16]time.Time{}}
 	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination})
 	p.tls[0] = o.TLS.Server(alpn.HTTP2, alpn.HTTP1, alpn.TCP)
 	p.tls[1] = o.TLS.Server(alpn.TCP)
@@ -119,30 +127,38 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, numb
 	if port.Mode == policy.Permissive && port.Protocol != policy.HTTP {
 		connect = func(ctx context.Context) (*forward.Flow, error) { return forward.Connect(ctx, d, p.application) }
 	}
-	got, err := forward.Detect(ctx, c, p.memory(to), p.opts.Limits.Head, connect)
+	memory := p.memory(talk{c.Remote().Addr(), to})
+	got, err := forward.Detect(ctx, c, memory, p.opts.Limits.Head, connect)
 	if err != nil {
 		p.opts.Log.Debug("connection without a word", "destination", to, "client", c.Remote(), "error", err)
 		d.Turned(telemetry.NotFromRemote, err)
 		c.Abort()
 		return
 	}
-	if got.Flow != nil {
-		p.carry(ctx, c, got.Flow, telemetry.NotFromRemote)
-		return
-	}
 	own := false
 	if got.Kind == sniff.TLS {
 		mesh, err := hello(c, p.opts.Limits.Head)
+		if err != nil || mesh {
+			// The application was asked in vain whether it speaks first.
+			if got.Flow != nil {
+				got.Flow.Close()
+			}
+		}
 		if err != nil {
 			p.opts.Log.Debug("connection ended within its ClientHello", "destination", to, "client", c.Remote(), "error", err)
 			d.Turned(telemetry.NotFromRemote, err)
 			return
 		}
 		if mesh {
+			memory.SpeaksFirst()
 			p.mutual(ctx, c, d, port)
 			return
 		}
 		own = true
+	}
+	if got.Flow != nil {
+		p.carry(ctx, c, got.Flow, telemetry.NotFromRemote)
+		return
 	}
 	action, err := port.Plain(own)
 	if err != nil {
@@ -184,7 +200,7 @@ func (p *Proxy) mutual(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 	}
 	seen := sniff.Opaque
 	if action == policy.ServeHTTP {
-		got, err := forward.Detect(ctx, s, p.memory(d.Destination), p.opts.Limits.Head, nil)
+		got, err := forward.Detect(ctx, s, &forward.Memory{}, p.opts.Limits.Head, nil)
 		if err != nil {
 			p.opts.Log.Debug("connection without a word", "destination", d.Destination, "client", c.Remote(), "error", err)
 			d.Turned(telemetry.Mutual, err)
@@ -262,19 +278,25 @@ func hello(c *conn.Conn, limit time.Duration) (mesh bool, err error) {
 	}
 }
 
-// maxMemories bounds the remembered ports.
-const maxMemories = 1024
+// maxMemories bounds what is remembered, and maxKnown the remembered ports.
+const (
+	maxMemories = 4096
+	maxKnown    = 1024
+)
 
-func (p *Proxy) memory(to netip.AddrPort) *forward.Memory {
+func (p *Proxy) memory(t talk) *forward.Memory {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := p.memories[to]
+	if !p.known[t.to] && len(p.known) < maxKnown {
+		p.known[t.to] = true
+	}
+	m := p.memories[t]
 	if m == nil {
 		if len(p.memories) >= maxMemories {
 			clear(p.memories)
 		}
 		m = &forward.Memory{}
-		p.memories[to] = m
+		p.memories[t] = m
 	}
 	return m
 }
@@ -284,8 +306,8 @@ func (p *Proxy) memory(to netip.AddrPort) *forward.Memory {
 func (p *Proxy) Applications() []netip.AddrPort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]netip.AddrPort, 0, len(p.memories))
-	for a := range p.memories {
+	out := make([]netip.AddrPort, 0, len(p.known))
+	for a := range p.known {
 		out = append(out, a)
 	}
 	return out
@@ -297,7 +319,7 @@ func (p *Proxy) refuse(c *conn.Conn, to netip.AddrPort, err error) {
 	p.mu.Lock()
 	loud := time.Since(p.refused[to.Port()]) > 10*time.Second
 	if loud {
-		if len(p.refused) >= maxMemories {
+		if len(p.refused) >= maxKnown {
 			clear(p.refused)
 		}
 		p.refused[to.Port()] = time.Now()
