@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -402,6 +403,16 @@ func TestRunWraps(t *testing.T) {
 	_, apiLog := start("run", "--mesh", mesh, "--service", "api", "--port", fmt.Sprint(apiPort), "--upstream", "db="+loopback(upstream), "--",
 		weft, "demo", "app", "--role", "api", "--name", "api", "--version", "v1", "--listen", loopback(apiPort), "--upstream", loopback(upstream))
 	eventually(t, "api is in the mesh", 60*time.Second, func() bool { return strings.Contains(apiLog.String(), "is in the mesh") })
+	// Nobody has dialled the upstream yet. That it is known is part of being
+	// ready, so it works without a control plane too.
+	var now addresses
+	(&demo{t: t, mesh: mesh}).read("control.json", &now)
+	if err := syscall.Kill(now.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := askLine(loopback(upstream)); err != nil || !strings.HasPrefix(line, "db (visit") {
+		t.Errorf("the upstream's first use without a control plane: %q, %v\n%s", line, err, apiLog)
+	}
 	_, front, _ := strings.Cut(apiLog.String(), "also at ")
 	front, _, _ = strings.Cut(front, " ")
 	var last string
@@ -415,4 +426,20 @@ func TestRunWraps(t *testing.T) {
 	if cmd.ProcessState.ExitCode() == 0 {
 		t.Errorf("a process that ends at once: %v %s", err, out)
 	}
+}
+
+// askLine sends one line and reads one.
+func askLine(addr string) (string, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := fmt.Fprintln(c, "visit"); err != nil {
+		return "", err
+	}
+	return bufio.NewReader(c).ReadString('\n')
 }

@@ -257,23 +257,8 @@ func (s *scan) request(r *http.Request) (f Framing, err *Error) {
 		r.Authority = s.host
 	}
 	f.Close = s.close || r.Minor == 0 && !s.keep
-	switch s.coding {
-	case codingMalformed:
-		return f, ErrCoding
-	case codingOther:
-		return f, ErrCodingOther
-	case codingChunked:
-		if s.lengths > 0 {
-			return f, ErrLengthCoding
-		}
-		if r.Minor == 0 {
-			return f, ErrCoding10
-		}
-		f.Kind = Chunked
-	default:
-		if s.lengths > 0 {
-			f.Kind, f.Length = Length, s.length
-		}
+	if f.Kind, f.Length, err = s.body(r.Minor, None); err != nil {
+		return f, err
 	}
 	if connect {
 		if f.HasBody() {
@@ -287,27 +272,31 @@ func (s *scan) request(r *http.Request) (f Framing, err *Error) {
 	return f, nil
 }
 
+// body derives how a body is delimited (RFC 9112, section 6.3); without is what
+// holds where the head says nothing.
+func (s *scan) body(minor uint8, without Kind) (Kind, int64, *Error) {
+	switch {
+	case s.coding == codingMalformed:
+		return without, 0, ErrCoding
+	case s.coding == codingOther:
+		return without, 0, ErrCodingOther
+	case s.coding == codingChunked && s.lengths > 0:
+		return without, 0, ErrLengthCoding
+	case s.coding == codingChunked && minor == 0:
+		return without, 0, ErrCoding10
+	case s.coding == codingChunked:
+		return Chunked, 0, nil
+	case s.lengths > 0:
+		return Length, s.length, nil
+	}
+	return without, 0, nil
+}
+
 // response derives the framing of a response to a method.
 func (s *scan) response(method []byte, r *http.Response) (f Framing, err *Error) {
 	f.Close = s.close || r.Minor == 0 && !s.keep
-	switch s.coding {
-	case codingMalformed:
-		return f, ErrCoding
-	case codingOther:
-		return f, ErrCodingOther
-	case codingChunked:
-		if s.lengths > 0 {
-			return f, ErrLengthCoding
-		}
-		if r.Minor == 0 {
-			return f, ErrCoding10
-		}
-		f.Kind = Chunked
-	default:
-		f.Kind, f.Length = UntilClose, 0
-		if s.lengths > 0 {
-			f.Kind, f.Length = Length, s.length
-		}
+	if f.Kind, f.Length, err = s.body(r.Minor, UntilClose); err != nil {
+		return f, err
 	}
 	ok := r.Status >= 200 && r.Status < 300
 	switch {
