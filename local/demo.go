@@ -191,7 +191,7 @@ func (s *shopRun) run(ctx context.Context) error {
 		}
 	}
 	// Workloads register a moment before their peers hear of them.
-	if err := s.firstAnswer(ctx); err != nil {
+	if err := s.opened(ctx); err != nil {
 		return err
 	}
 	s.announce()
@@ -255,23 +255,6 @@ func (s *shopRun) note(w *workload, r *running) {
 	}
 	if err != nil {
 		s.Log.Warn("cannot record the process ids", "error", err)
-	}
-}
-
-func (s *shopRun) firstAnswer(ctx context.Context) error {
-	late, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		_, err := page(late, s.front+"/")
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return nil // the user ended the demo before the shop was open
-		}
-		if !sleep(late, 20*time.Millisecond) {
-			return fmt.Errorf("the shop does not answer: %w; logs are in %s", err, filepath.Dir(s.folder.LogFile("x")))
-		}
 	}
 }
 
