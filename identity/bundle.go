@@ -19,6 +19,7 @@ var ErrNoRoots = errors.New("trust bundle holds no certificate")
 type Bundle struct {
 	roots []*x509.Certificate
 	pool  *x509.CertPool
+	sum   [sha256.Size]byte
 }
 
 // NewBundle makes a bundle of the given roots, without duplicates and in a
@@ -37,6 +38,7 @@ func NewBundle(roots ...*x509.Certificate) (*Bundle, error) {
 		}
 	}
 	sort.Slice(b.roots, func(i, j int) bool { return bytes.Compare(b.roots[i].Raw, b.roots[j].Raw) < 0 })
+	b.sum = sha256.Sum256(b.PEM())
 	return b, nil
 }
 
@@ -76,13 +78,13 @@ func (b *Bundle) PEM() []byte {
 	return out.Bytes()
 }
 
-// Fingerprint is the SHA-256 of the bundle's PEM form, in hexadecimal.
-func (b *Bundle) Fingerprint() string {
-	sum := sha256.Sum256(b.PEM())
-	return hex.EncodeToString(sum[:])
-}
+// Sum is the SHA-256 of the bundle's PEM form.
+func (b *Bundle) Sum() [sha256.Size]byte { return b.sum }
+
+// Fingerprint is Sum in hexadecimal.
+func (b *Bundle) Fingerprint() string { return hex.EncodeToString(b.sum[:]) }
 
 // Equal says whether both hold the same roots.
 func (b *Bundle) Equal(o *Bundle) bool {
-	return b == o || (b != nil && o != nil && bytes.Equal(b.PEM(), o.PEM()))
+	return b == o || (b != nil && o != nil && b.sum == o.sum)
 }

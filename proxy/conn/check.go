@@ -10,7 +10,7 @@ func (c *Conn) Alive() bool {
 	if c.closed.Load() || c.inErr != nil || c.r != c.w {
 		return false
 	}
-	if c.tls != nil {
+	if c.under != nil {
 		return c.aliveTLS()
 	}
 	if c.rc == nil {
@@ -26,9 +26,17 @@ func (c *Conn) Readable() bool {
 	if c.r != c.w || c.inErr != nil {
 		return true
 	}
+	if c.own != nil && !c.own.waiting(c.under) {
+		return c.under.readableNow() // a record that has begun is nothing to read yet
+	}
 	if c.under != nil {
 		return c.under.Readable()
 	}
+	return c.readableNow()
+}
+
+// readableNow looks at the socket alone.
+func (c *Conn) readableNow() bool {
 	if c.rc == nil {
 		return false
 	}

@@ -54,16 +54,22 @@ type Conn struct {
 	werrno  syscall.Errno
 	werr    error // sticky
 	writeFn func(uintptr) bool
+	tryFn   func(uintptr) bool
 	iov     [2]syscall.Iovec
 
 	duplex atomic.Bool
 	closed atomic.Bool
 	meter  atomic.Pointer[metered]
+	ended  atomic.Pointer[func()]
 	fault  atomic.Uint32 // errno
 
 	under *Conn // TLS: the encrypted bytes
+	below bool  // it is under, and carries records
+	own   *own  // records are protected here
 	tls   *tls.Conn
-	rec   *transport
+	rec   *transport // of tls; nil when that was made by other means
+
+	late, wlate bool // in tests: news of readiness comes late
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -95,7 +101,7 @@ func (c *Conn) SetDuplex() {
 
 // Raw returns the TCP connection of a plaintext Conn, else nil.
 func (c *Conn) Raw() *net.TCPConn {
-	if c.tls != nil {
+	if c.under != nil {
 		return nil
 	}
 	t, _ := c.nc.(*net.TCPConn)
@@ -141,6 +147,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	defer c.over()
+	if c.own != nil {
+		return c.closeOwn()
+	}
 	if c.tls != nil {
 		return c.closeTLS()
 	}
@@ -172,6 +181,9 @@ func (c *Conn) Abort() {
 
 // CloseWrite flushes and ends the outgoing direction: FIN, or close_notify.
 func (c *Conn) CloseWrite() error {
+	if c.own != nil {
+		return c.endOwn()
+	}
 	if err := c.Flush(); err != nil {
 		return err
 	}

@@ -43,8 +43,11 @@ func (c *Conn) countWritten(n int) {
 	}
 }
 
-// over tells the meter of the end.
+// over tells the meter, and who made the connection, of the end.
 func (c *Conn) over() {
+	if f := c.ended.Swap(nil); f != nil {
+		(*f)()
+	}
 	if m := c.meter.Load(); m != nil {
 		m.once.Do(func() {
 			e := c.fault.Load()

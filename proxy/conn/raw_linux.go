@@ -76,4 +76,47 @@ func sysFailed(fd uintptr) bool {
 	}
 }
 
+// tcpInq is TCP_INQ, and the type of the message that it makes (linux/tcp.h).
+const tcpInq = 36
+
+// control is where the kernel puts what it tells about a read.
+type control struct {
+	msg syscall.Msghdr
+	iov syscall.Iovec
+	oob struct {
+		head syscall.Cmsghdr
+		left int32
+		_    int32
+	}
+}
+
+// askInq makes reads tell what they leave (Linux 4.18 and later).
+func (c *Conn) askInq() bool {
+	ok := false
+	err := c.rc.Control(func(fd uintptr) {
+		ok = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpInq, 1) == nil
+	})
+	return ok && err == nil
+}
+
+// sysReadInq is sysRead that tells how much is left; the end of the stream
+// counts as one byte, so that nobody waits for it in vain.
+func sysReadInq(fd uintptr, p []byte, c *control) (n, left int, e syscall.Errno) {
+	c.iov.Base = &p[0]
+	c.iov.SetLen(len(p))
+	c.msg = syscall.Msghdr{Iov: &c.iov, Iovlen: 1, Control: (*byte)(unsafe.Pointer(&c.oob))}
+	for {
+		c.msg.SetControllen(int(unsafe.Sizeof(c.oob)))
+		r, _, e := syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&c.msg)), 0)
+		if e == syscall.EINTR {
+			continue
+		}
+		c.iov.Base, left = nil, -1
+		if e == 0 && c.msg.Controllen > 0 && c.oob.head.Level == syscall.IPPROTO_TCP && c.oob.head.Type == tcpInq {
+			left = int(c.oob.left)
+		}
+		return int(r), left, e
+	}
+}
+
 const rawSupported = true

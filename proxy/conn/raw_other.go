@@ -16,3 +16,9 @@ func sysWrite(uintptr, *[2]syscall.Iovec, []byte, []byte) (int, syscall.Errno) {
 func sysPeek(uintptr, *[1]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
 
 func sysFailed(uintptr) bool { return false }
+
+type control struct{}
+
+func (c *Conn) askInq() bool { return false }
+
+func sysReadInq(uintptr, []byte, *control) (int, int, syscall.Errno) { return 0, -1, syscall.ENOSYS }

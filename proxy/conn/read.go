@@ -34,6 +34,19 @@ func (c *Conn) Release() {
 	}
 }
 
+// Free gives all buffers back, with what they hold. The connection is closed,
+// and nobody reads or writes any more.
+func (c *Conn) Free() {
+	c.wmu.Lock()
+	c.drop()
+	c.wmu.Unlock()
+	give(c.in)
+	c.in, c.r, c.w = nil, 0, 0
+	if c.under != nil {
+		c.under.Free()
+	}
+}
+
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -61,6 +74,8 @@ func (c *Conn) FillReply() error { return c.fill(true) }
 
 func (c *Conn) fill(skip bool) error {
 	switch {
+	case c.own != nil:
+		return c.fillOwn(skip)
 	case c.tls != nil:
 		return c.fillTLS(skip)
 	case c.rc == nil:
@@ -80,6 +95,10 @@ func (c *Conn) fill(skip bool) error {
 			if err := c.Flush(); err != nil && !broken(err) {
 				return err
 			}
+			continue
+		case c.late:
+			c.late = false
+			lateNews()
 			continue
 		case c.rerrno != 0:
 			return c.opError("read", c.rerrno)
@@ -123,13 +142,13 @@ func (c *Conn) onReadable(fd uintptr) bool {
 		c.r, c.w = 0, 0
 		if c.in == nil || c.in.class < c.want {
 			give(c.in)
-			c.in = take(c.want)
+			c.in = takeMost(c.want)
 		}
 	}
-	n, e := sysRead(fd, c.in.b[c.w:])
+	n, e := c.read(fd, c.in.b[c.w:c.inEnd()])
 	if e == syscall.EAGAIN {
 		c.Release()
-		return false
+		return c.late
 	}
 	if e != 0 || n <= 0 {
 		c.Release()
@@ -141,22 +160,36 @@ func (c *Conn) onReadable(fd uintptr) bool {
 	return true
 }
 
+func (c *Conn) read(fd uintptr, p []byte) (int, syscall.Errno) {
+	if f := faults.Load(); f != nil {
+		return f.read(fd, p, &c.late)
+	}
+	return sysRead(fd, p)
+}
+
+// inEnd is where the input buffer ends for a read.
+func (c *Conn) inEnd() int {
+	if c.in.class == classHuge && !c.below {
+		return max(readMost, c.w+1)
+	}
+	return len(c.in.b)
+}
+
 // took accounts for n new bytes, and fits the buffers to the traffic: short
 // input moves to a small buffer, input that fills its buffer asks for more.
 func (c *Conn) took(n int) {
 	whole := c.w == 0
 	c.w += n
 	c.countRead(n)
-	if !whole {
-		return
-	}
 	switch {
-	case c.w == len(c.in.b) && c.want < classMax:
-		c.want++
+	case c.w == c.inEnd() && c.want < classHuge:
+		c.want = max(c.want, min(c.in.class+1, classHuge))
 	case n < len(c.in.b)/4 && c.want > classRead:
 		c.want--
 	}
-	c.shrink()
+	if whole {
+		c.shrink()
+	}
 }
 
 func (c *Conn) shrink() {
@@ -205,9 +238,9 @@ func (c *Conn) fillSlow() error {
 	}
 	if c.r == c.w {
 		c.Release()
-		c.in = take(c.want)
+		c.in = takeMost(c.want)
 	}
-	n, err := c.nc.Read(c.in.b[c.w:])
+	n, err := c.nc.Read(c.in.b[c.w:c.inEnd()])
 	if n > 0 {
 		c.took(n)
 		return nil

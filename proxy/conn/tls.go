@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -9,39 +8,22 @@ import (
 	"time"
 )
 
-// Server performs the server's TLS handshake on c and returns the connection
-// of the decrypted bytes. Bytes that c has buffered are read first. When the
-// handshake fails, c is closed.
-func Server(ctx context.Context, c *Conn, cfg *tls.Config) (*Conn, error) {
-	return handshake(ctx, c, tls.Server, cfg)
-}
-
-// Client is the same for the client's side.
-func Client(ctx context.Context, c *Conn, cfg *tls.Config) (*Conn, error) {
-	return handshake(ctx, c, tls.Client, cfg)
-}
-
-func handshake(ctx context.Context, c *Conn, side func(net.Conn, *tls.Config) *tls.Conn, cfg *tls.Config) (*Conn, error) {
-	t := side(&transport{Conn: c}, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
-		_ = c.Close() // sends the alert that is pending
-		return nil, err
-	}
-	return NewTLS(c, t), nil
-}
-
 // NewTLS wraps a TLS connection that was made on top of under by other means
 // than Server and Client. It then holds a buffer while it waits.
 func NewTLS(under *Conn, t *tls.Conn) *Conn {
 	c := &Conn{nc: under.nc, under: under, tls: t, want: classRead}
 	if tr, ok := t.NetConn().(*transport); ok && tr.Conn == under {
-		c.rec, under.rec = tr, tr
+		c.rec, under.below = tr, true
 	}
 	return c
 }
 
-// TLS returns the state of the TLS session, or nil for plaintext.
+// TLS returns the state of the TLS session, or nil for plaintext. The caller must
+// not change it.
 func (c *Conn) TLS() *tls.ConnectionState {
+	if c.own != nil {
+		return &c.own.state
+	}
 	if c.tls == nil {
 		return nil
 	}
@@ -58,7 +40,12 @@ type transport struct {
 	hn   int  // bytes of the header seen
 	left int  // bytes of the record's body to come
 	poll bool // do not wait; answer errAgain
-	eof  bool // the socket ended, with or without close_notify
+
+	// Once records are no longer crypto/tls's, what it writes is kept, not sent,
+	// and what it reads is fed to it.
+	taken bool
+	kept  []byte
+	feed  []byte
 }
 
 // again is an error after which crypto/tls can go on.
@@ -70,14 +57,30 @@ func (again) Temporary() bool { return true }
 
 var errAgain net.Error = again{}
 
+func (t *transport) Write(p []byte) (int, error) {
+	if t.taken {
+		t.kept = append(t.kept[:0], p...)
+		return len(p), nil
+	}
+	return t.Conn.Write(p)
+}
+
 func (t *transport) Read(p []byte) (int, error) {
+	if t.taken {
+		if len(t.feed) == 0 {
+			t.feed = nil
+			return 0, errAgain
+		}
+		n := copy(p, t.feed)
+		t.feed = t.feed[n:]
+		return n, nil
+	}
 	c := t.Conn
 	if c.r == c.w {
 		if t.poll {
 			return 0, errAgain
 		}
 		if err := c.fill(false); err != nil {
-			t.eof = errors.Is(err, io.EOF)
 			return 0, err
 		}
 	}
@@ -163,7 +166,7 @@ func (c *Conn) decrypt() (int, error) {
 		c.r, c.w = 0, 0
 		if c.in == nil || c.in.class < c.want {
 			give(c.in)
-			c.in = take(c.want)
+			c.in = takeMost(c.want)
 		}
 	}
 	c.rec.poll = true
@@ -226,10 +229,13 @@ func (c *Conn) flushForFill() error {
 
 // encrypt turns gathered plaintext into records below; wmu is held.
 func (c *Conn) encrypt() error {
+	if c.own != nil {
+		return c.sealOut()
+	}
 	if c.werr != nil {
 		return c.werr
 	}
-	if c.n == 0 {
+	if c.pending() == 0 {
 		return nil
 	}
 	n, err := c.tls.Write(c.out.b[:c.n])
@@ -246,7 +252,7 @@ func (c *Conn) writeTLS(p []byte) (int, error) {
 	}
 	if len(p) < record/2 {
 		c.ensureOut(len(p))
-		c.n = copy(c.out.b, p)
+		c.n += copy(c.out.b[c.n:], p)
 		return len(p), nil
 	}
 	c.drop() // taken in vain
@@ -282,19 +288,32 @@ func (c *Conn) aliveTLS() bool {
 	if c.under.Alive() {
 		return true
 	}
-	if c.rec == nil || c.under.closed.Load() {
+	if c.rec == nil && c.own == nil || c.under.closed.Load() {
 		return false
 	}
-	if c.under.r == c.under.w && (c.under.rc == nil || !c.under.Readable() || c.under.fill(false) != nil) {
-		return false
+	if c.own == nil || !c.own.waiting(c.under) {
+		if c.own == nil && c.under.r != c.under.w {
+			// Records are at hand.
+		} else if c.under.rc == nil || !c.under.readableNow() || c.under.fill(false) != nil {
+			return false
+		}
 	}
-	n, err := c.decrypt()
+	var n int
+	var err error
+	if c.own != nil {
+		n, err = c.open()
+	} else {
+		n, err = c.decrypt()
+		if errors.Is(err, errAgain) {
+			err = nil
+		}
+	}
 	c.under.Release()
-	if n == 0 && errors.Is(err, errAgain) {
+	if n == 0 && err == nil {
 		c.Release()
 		return c.under.Alive()
 	}
-	if err != nil && !errors.Is(err, errAgain) {
+	if err != nil {
 		c.inErr = err // it was taken off the wire, and will not be found there again
 	}
 	return false

@@ -21,21 +21,33 @@ func (c *Conn) AvailableBuffer() []byte {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
+	return c.write(p)
+}
+
+// write is Write; wmu is held.
+func (c *Conn) write(p []byte) (int, error) {
 	if c.werr != nil {
 		return 0, c.werr
 	}
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.ensureOut(len(p))
-	if c.n+len(p) <= c.limit() {
-		c.n += copy(c.out.b[c.n:], p) // onto itself when p is AvailableBuffer's
-		return len(p), nil
+	if c.own != nil && c.own.ended {
+		return 0, errEnded
 	}
-	if c.tls != nil {
+	if c.out != nil || len(p) <= sizeRead {
+		c.ensureOut(len(p))
+		if c.n+len(p) <= c.limit() {
+			c.n += copy(c.out.b[c.n:], p) // onto itself when p is AvailableBuffer's
+			return len(p), nil
+		}
+	}
+	switch {
+	case c.own != nil:
+		return c.writeOwn(p)
+	case c.tls != nil:
 		return c.writeTLS(p)
-	}
-	if c.closed.Load() {
+	case c.closed.Load():
 		return 0, net.ErrClosed
 	}
 	c.tail = p
@@ -45,10 +57,36 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteFrom is Write of what src has buffered, which it discards as far as it
+// was taken; src's reading side belongs to the caller. The bytes are encrypted
+// from where they lie.
+func (c *Conn) WriteFrom(src *Conn) (int, error) {
+	p := src.Buffered()
+	if c.own == nil || len(p) == 0 {
+		n, err := c.Write(p)
+		src.r += n
+		return n, err
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.own.ended {
+		return 0, errEnded
+	}
+	if err := c.sealOut(); err != nil {
+		return 0, err
+	}
+	n, err := c.sealAll(p, true)
+	src.r += n
+	return n, err
+}
+
 // limit is how much the output buffer gathers: plaintext of one record in front
 // of TLS, so that it becomes one record.
 func (c *Conn) limit() int {
-	if c.tls != nil {
+	switch {
+	case c.own != nil:
+		return min(len(c.out.b)-recordTail, recordHead+record)
+	case c.tls != nil:
 		return min(len(c.out.b), record)
 	}
 	return len(c.out.b)
@@ -59,8 +97,11 @@ func (c *Conn) limit() int {
 func (c *Conn) ensureOut(n int) {
 	if c.out == nil {
 		c.out, c.n, c.sent = take(classRead), 0, 0
+		if c.own != nil {
+			c.n, c.sent = recordHead, recordHead // the record is made in place
+		}
 	}
-	if c.rec == nil || c.tls != nil || c.n+n <= len(c.out.b) || c.n+n > sizeMax {
+	if !c.below || c.n+n <= len(c.out.b) || c.n+n > sizeMax {
 		return
 	}
 	big := take(classFor(c.n+n, classBulk))
@@ -73,7 +114,7 @@ func (c *Conn) ensureOut(n int) {
 func (c *Conn) Flush() error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if c.tls != nil {
+	if c.under != nil {
 		if err := c.encrypt(); err != nil {
 			return err
 		}
@@ -90,14 +131,21 @@ func (c *Conn) send() error {
 	if c.pending() == 0 {
 		return nil
 	}
-	c.werrno = 0
 	var err error
 	if c.rc == nil {
 		err = c.sendSlow()
 	} else {
-		err = c.rc.Write(c.writeFn)
-		if err == nil && c.werrno != 0 {
-			err = c.opError("write", c.werrno)
+		for again := true; again; {
+			c.werrno, again = 0, false
+			err = c.rc.Write(c.writeFn)
+			switch {
+			case err != nil:
+			case c.wlate:
+				c.wlate, again = false, true
+				lateNews()
+			case c.werrno != 0:
+				err = c.opError("write", c.werrno)
+			}
 		}
 	}
 	c.drop()
@@ -131,7 +179,7 @@ func (c *Conn) onWritable(fd uintptr) bool {
 	for c.pending() > 0 {
 		e := c.step(fd)
 		if e == syscall.EAGAIN {
-			return false
+			return c.wlate
 		}
 		if e != 0 {
 			c.werrno = e
@@ -147,7 +195,7 @@ func (c *Conn) step(fd uintptr) syscall.Errno {
 	if c.out != nil {
 		head = c.out.b[c.sent:c.n]
 	}
-	n, e := sysWrite(fd, &c.iov, head, c.tail)
+	n, e := c.writev(fd, head)
 	if e != 0 {
 		return e
 	}
@@ -157,6 +205,13 @@ func (c *Conn) step(fd uintptr) syscall.Errno {
 	c.sent += m
 	c.tail = c.tail[n-m:]
 	return 0
+}
+
+func (c *Conn) writev(fd uintptr, head []byte) (int, syscall.Errno) {
+	if f := faults.Load(); f != nil {
+		return f.write(fd, &c.iov, head, c.tail, &c.wlate)
+	}
+	return sysWrite(fd, &c.iov, head, c.tail)
 }
 
 // flushNow sends pending output from within Fill, as far as the kernel takes it
@@ -172,6 +227,7 @@ func (c *Conn) flushNow(fd uintptr) (wrote, stalled bool) {
 	for c.pending() > 0 {
 		e := c.step(fd)
 		if e == syscall.EAGAIN {
+			c.wlate = false
 			return true, true
 		}
 		if e != 0 {

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/weftmesh/weft/identity"
 )
@@ -12,25 +14,27 @@ import (
 const maxClients = 4096
 
 type clientKey struct {
-	want     identity.ID
-	protocol string
+	want      identity.ID
+	protocols string
 }
 
 // Client returns the configuration for a connection to a peer that must prove
-// want. It implements upstream.TLS.
-func (s *Source) Client(want identity.ID, protocol string) (*tls.Config, error) {
+// want, offering the protocols, best first. It implements upstream.TLS.
+func (s *Source) Client(want identity.ID, protocols ...string) (*tls.Config, error) {
 	if _, err := s.Certificate(); err != nil {
 		return nil, err
 	}
-	k := clientKey{want, protocol}
+	k := clientKey{want, strings.Join(protocols, ",")}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.clients[k]; c != nil {
 		return c, nil
 	}
 	c := s.base()
+	c.SessionTicketsDisabled = false
+	c.ClientSessionCache = s.sessions
 	c.ServerName = want.DNSName(s.opts.ControlNamespace)
-	c.NextProtos = []string{protocol}
+	c.NextProtos = slices.Clone(protocols)
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.Certificate() }
 	authorize := identity.AuthorizeOneOf(want)
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
@@ -51,6 +55,8 @@ func (s *Source) Client(want identity.ID, protocol string) (*tls.Config, error) 
 // an identity of the trust domain, in the given protocols, best first.
 func (s *Source) Server(protocols ...string) *tls.Config {
 	c := s.base()
+	c.SessionTicketsDisabled = false
+	c.WrapSession, c.UnwrapSession = s.tickets.wrap, s.tickets.unwrap
 	c.NextProtos = protocols
 	c.ClientAuth = tls.RequireAnyClientCert
 	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() }
@@ -107,17 +113,22 @@ func (s *Source) verifyControl(cs tls.ConnectionState, name string) error {
 
 // Peer returns the identity that the other side of a connection has proven.
 func (s *Source) Peer(cs tls.ConnectionState, role identity.Usage) (identity.ID, error) {
-	return identity.VerifyPeer(cs.PeerCertificates, s.bundle.Load(), role, s.opts.Now())
+	v, err := s.judge(cs.PeerCertificates, role)
+	return v.id, err
 }
 
 // base is what all configurations share. Peers are verified by VerifyConnection
-// alone, which crypto/tls calls for every handshake.
+// alone, which crypto/tls calls for every handshake, resumed ones included.
 func (s *Source) base() *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		InsecureSkipVerify:          true,
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
 		Time:                        s.opts.Now,
 	}
+	if !s.opts.PostQuantum {
+		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256}
+	}
+	return c
 }

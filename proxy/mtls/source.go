@@ -56,6 +56,9 @@ type Options struct {
 	// these.
 	Anchors *identity.Bundle
 	Log     *slog.Logger
+	// PostQuantum makes handshakes agree on keys by X25519MLKEM768 where the peer
+	// knows it, which costs each side some 0.2 ms more.
+	PostQuantum bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -73,6 +76,10 @@ type Source struct {
 
 	mu      sync.Mutex
 	clients map[clientKey]*tls.Config
+
+	verdicts map[verdictKey]verdict // guarded by mu
+	tickets  tickets
+	sessions *sessions
 }
 
 // New makes a source that has no certificate yet; Run obtains it.
@@ -86,7 +93,9 @@ func New(o Options) (*Source, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Source{opts: o, ready: make(chan struct{}), renew: make(chan struct{}, 1), clients: map[clientKey]*tls.Config{}}
+	s := &Source{opts: o, ready: make(chan struct{}), renew: make(chan struct{}, 1), clients: map[clientKey]*tls.Config{}, verdicts: map[verdictKey]verdict{}}
+	s.tickets = tickets{source: s, keys: &tls.Config{Time: o.Now}}
+	s.sessions = &sessions{source: s, kept: tls.NewLRUClientSessionCache(maxSessions)}
 	s.bundle.Store(o.Anchors)
 	return s, nil
 }

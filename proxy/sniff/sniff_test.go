@@ -98,6 +98,49 @@ func TestMalformedHello(t *testing.T) {
 	}
 }
 
+// What is said of the whole is never said otherwise of a part, and a hello that
+// never ends is given up.
+func FuzzSplitHello(f *testing.F) {
+	f.Add(clientHello(f, "a.b", "h2"), uint16(7))
+	f.Add(clientHello(f, "a.b"), uint16(1))
+	f.Fuzz(func(t *testing.T, msg []byte, size uint16) {
+		// The message in records of the given size.
+		var cut []byte
+		n := max(int(size)%2000, 1)
+		for p := msg; len(p) > 0; {
+			m := min(n, len(p))
+			cut = append(cut, 0x16, 3, 1, byte(m>>8), byte(m))
+			cut = append(cut, p[:m]...)
+			p = p[m:]
+		}
+		want, more, err := ClientHello(cut)
+		for i := range cut {
+			h, m, e := ClientHello(cut[:i])
+			if m {
+				continue
+			}
+			if e == nil && (err != nil || more || h.SNI != want.SNI || !slices.Equal(h.ALPN, want.ALPN)) || e != nil && err == nil {
+				t.Fatalf("%d of %d bytes: %+v %v; the whole: %+v %v %v", i, len(cut), h, e, want, more, err)
+			}
+		}
+	})
+}
+
+func TestEndlessHelloIsGivenUp(t *testing.T) {
+	var p []byte
+	for i := 0; len(p) < 64<<10; i++ {
+		r := make([]byte, 5+1000)
+		copy(r, "\x16\x03\x01\x03\xe8")
+		if i == 0 {
+			copy(r[5:], "\x01\x00\xff\xff")
+		}
+		p = append(p, r...)
+	}
+	if _, more, err := ClientHello(p); more || !errors.Is(err, ErrHello) {
+		t.Error(more, err)
+	}
+}
+
 func FuzzClientHello(f *testing.F) {
 	f.Add(clientHello(f, "a.b", "h2"))
 	f.Add([]byte("\x16\x03\x01\x00\x08\x01\x00\x00\x04\x03\x03\x00\x00"))

@@ -78,6 +78,8 @@ func Pipe(ctx context.Context, a, b *conn.Conn, o Options) (aToB, bToA int64, er
 	wg.Wait()
 	a.Close()
 	b.Close()
+	a.Free()
+	b.Free()
 	return aToB, bToA, p.cause()
 }
 
@@ -109,32 +111,28 @@ func (p *pipe) fail(err error) {
 
 // copy carries one direction to its end.
 func (p *pipe) copy(dst, src *conn.Conn, count func(int)) (n int64) {
-	for {
-		b := src.Buffered()
-		if len(b) == 0 {
-			switch err := src.Fill(); {
-			case errors.Is(err, io.EOF):
-				if err := dst.CloseWrite(); err != nil {
-					p.fail(err)
-				}
-				return n
-			case err != nil:
-				p.fail(err)
-				return n
+	var failed error // of the writing side
+	err := src.Each(func() error {
+		for len(src.Buffered()) > 0 {
+			m, err := dst.WriteFrom(src)
+			if err == nil {
+				err = dst.Flush()
 			}
-			continue
+			if err != nil {
+				failed = err
+				return err
+			}
+			n += int64(m)
+			p.moved.Add(1)
+			count(m)
 		}
-		m, err := dst.Write(b)
-		if err == nil {
-			err = dst.Flush()
-		}
-		if err != nil {
-			p.fail(err)
-			return n
-		}
-		src.Discard(m)
-		n += int64(m)
-		p.moved.Add(1)
-		count(m)
+		return nil
+	})
+	if failed == nil && errors.Is(err, io.EOF) {
+		err = dst.CloseWrite()
 	}
+	if err != nil {
+		p.fail(err)
+	}
+	return n
 }
