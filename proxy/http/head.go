@@ -20,6 +20,9 @@ type Request struct {
 	// Fields are in the order received, with names in the case received; Host
 	// and pseudo-headers are not among them.
 	Fields []Field
+	// Major is the version that the message was sent in: 1 or 2; 0 where nobody
+	// said.
+	Major uint8
 	// Minor is the minor version of HTTP/1 (0 or 1); 0 for HTTP/2.
 	Minor uint8
 	// Protocol is the :protocol pseudo-header of an extended CONNECT (RFC 8441).
@@ -32,7 +35,8 @@ type Response struct {
 	// Reason is the phrase of HTTP/1; empty in HTTP/2.
 	Reason []byte
 	Fields []Field
-	Minor  uint8
+	// Major and Minor are as in Request.
+	Major, Minor uint8
 }
 
 // Reset empties the request and keeps its memory.

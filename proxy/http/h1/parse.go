@@ -129,18 +129,20 @@ func requestLine(line []byte, r *http.Request) *Error {
 	if e != nil {
 		return e
 	}
-	r.Minor = minor
+	r.Major, r.Minor = 1, minor
 	return splitTarget(target, r)
 }
 
+// version parses HTTP/1.x; a higher minor version is the highest known one
+// (RFC 9110 section 2.5).
 func version(v []byte) (uint8, *Error) {
 	if len(v) != 8 || string(v[:5]) != "HTTP/" || v[6] != '.' || v[5] < '0' || v[5] > '9' || v[7] < '0' || v[7] > '9' {
 		return 0, ErrRequestLine
 	}
-	if v[5] != '1' || v[7] > '1' {
+	if v[5] != '1' {
 		return 0, ErrVersion
 	}
-	return v[7] - '0', nil
+	return min(v[7]-'0', 1), nil
 }
 
 var slash = []byte("/")
@@ -152,7 +154,8 @@ func splitTarget(t []byte, r *http.Request) *Error {
 	switch {
 	case connect:
 		colon := bytes.LastIndexByte(t, ':')
-		if colon <= 0 || !validHost(t) || !port(t[colon+1:]) {
+		// An empty port is refused here alone (RFC 9110 section 9.3.6).
+		if colon <= 0 || colon == len(t)-1 || !validHost(t) || !port(t[colon+1:]) {
 			return ErrTarget
 		}
 		r.Target, r.Authority = t, t
@@ -249,7 +252,7 @@ func statusLine(line []byte, r *http.Response) *Error {
 	if r.Status < 100 {
 		return ErrStatusLine
 	}
-	r.Minor = minor
+	r.Major, r.Minor = 1, minor
 	if len(line) > 13 {
 		r.Reason = line[13:]
 		if !all(r.Reason, isValue) {

@@ -143,7 +143,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"CONNECT h HTTP/1.1\r\nHost: h\r\n\r\n", ErrTarget},
 		{"CONNECT h:1 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", ErrConnectBody},
 		{"GET / HTTP/2.0\r\nHost: h\r\n\r\n", ErrVersion},
-		{"GET / HTTP/1.2\r\nHost: h\r\n\r\n", ErrVersion},
+		{"GET / HTTP/0.9\r\nHost: h\r\n\r\n", ErrVersion},
 		{"GET / HTTP/1.10\r\nHost: h\r\n\r\n", ErrRequestLine},
 		{"GET / http/1.1\r\nHost: h\r\n\r\n", ErrRequestLine},
 		{"GET /" + strings.Repeat("a", MaxTarget) + " HTTP/1.1\r\nHost: h\r\n\r\n", ErrTargetLong},

@@ -16,11 +16,23 @@ func NewClient(t Transport, o Options) *Client {
 	return &Client{c}
 }
 
-// Open sends a request's head and returns its stream, which is to be closed.
-// end says that no body follows. ErrBusy, ErrExtendedConnect and
+// Open sends a request's head and returns its stream, which is to be closed or
+// released. end says that no body follows. ErrBusy, ErrExtendedConnect and
 // ErrHeadTooLarge mean that nothing was sent. Open waits only for an extended
 // CONNECT, until the peer's first SETTINGS.
 func (cl *Client) Open(r *http.Request, end bool) (*Stream, error) {
+	s, _, err := cl.start(r, nil, end)
+	return s, err
+}
+
+// OpenWith is Open, and Write or WriteEnd as far as the peer's windows take
+// body at once: n is how much of it was queued. The end was sent if end is true
+// and n is len(body).
+func (cl *Client) OpenWith(r *http.Request, body []byte, end bool) (s *Stream, n int, err error) {
+	return cl.start(r, body, end)
+}
+
+func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n int, err error) {
 	c := cl.c
 	if len(r.Protocol) > 0 {
 		<-c.ready
@@ -28,27 +40,44 @@ func (cl *Client) Open(r *http.Request, end bool) (*Stream, error) {
 	c.mu.Lock()
 	defer c.unlock()
 	if !c.canOpen() {
-		return nil, ErrBusy
+		return nil, 0, ErrBusy
 	}
 	if len(r.Protocol) > 0 && !c.peer.extendedConnect {
-		return nil, ErrExtendedConnect
+		return nil, 0, ErrExtendedConnect
 	}
-	size := len(r.Method) + len(r.Scheme) + len(r.Authority) + len(r.Target) + len(r.Protocol) + 5*42 + headSize(r.Fields)
-	if uint64(size) > uint64(c.peer.headerList) {
-		return nil, ErrHeadTooLarge
+	if c.tooLarge(len(r.Method)+len(r.Scheme)+len(r.Authority)+len(r.Target)+len(r.Protocol)+5*42, r.Fields) {
+		return nil, 0, ErrHeadTooLarge
 	}
-	s := c.newStream(c.nextOwn)
+	s = c.takeStream(c.nextOwn)
+	c.open.put(s)
 	c.nextOwn += 2
 	s.headSent = true
 	s.head, s.connect = string(r.Method) == "HEAD", string(r.Method) == "CONNECT"
-	c.encodeRequest(r)
-	s.sendBlock(end)
-	return s, nil
+	at := c.beginHead()
+	c.out = c.codec.appendRequest(c.out, r)
+	alone := end && len(body) == 0
+	c.endHead(at, s.id, alone)
+	c.kick(!alone)
+	if alone {
+		s.ended()
+		return s, 0, nil
+	}
+	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < outLimit {
+		n += s.queue(body[n:], end)
+	}
+	return s, n, nil
+}
+
+// Load says how many streams are open, and whether Open would take another.
+func (cl *Client) Load() (open int, ok bool) {
+	cl.c.mu.Lock()
+	defer cl.c.mu.Unlock()
+	return cl.c.open.n, cl.c.canOpen()
 }
 
 // canOpen is CanOpen; mu is held.
 func (c *mux) canOpen() bool {
-	return !c.ended && !c.draining && !c.peerAway && uint64(len(c.streams)) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow
+	return !c.ended && !c.draining && !c.peerAway && uint64(c.open.n) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow
 }
 
 // CanOpen says whether Open would take a request now.
@@ -71,7 +100,7 @@ func (cl *Client) Closing() bool {
 func (cl *Client) Active() int {
 	cl.c.mu.Lock()
 	defer cl.c.mu.Unlock()
-	return len(cl.c.streams)
+	return cl.c.open.n
 }
 
 // Drain takes no new stream and closes once the last one is over.

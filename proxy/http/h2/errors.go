@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Code is an error code of RFC 9113, section 7.
@@ -120,6 +121,14 @@ func CodeOf(err error) Code {
 		return ce.Code
 	}
 	return CodeInternal
+}
+
+// notEOF keeps a failure of the connection from being taken for an end.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func connErr(c Code, reason string) *ConnError { return &ConnError{Code: c, Reason: reason} }

@@ -78,27 +78,28 @@ func (q *chunks) discard(n int) {
 	q.size -= n
 	if k.off == k.end {
 		k.free()
-		q.list = append(q.list[:0], q.list[1:]...)
+		q.list = q.list[:copy(q.list, q.list[1:])]
 	}
 }
 
 func (q *chunks) free() {
-	for _, k := range q.list {
-		k.free()
+	for i := range q.list {
+		q.list[i].free()
 	}
-	*q = chunks{}
+	clear(q.list)
+	*q = chunks{list: q.list[:0]}
 }
 
 // giveConn gives the connection's window back by halves, unless too much lies
 // unread. mu is held.
 func (c *mux) giveConn() {
-	if c.ended || c.unacked < connWindow/2 || c.buffered >= c.o.MaxBuffered {
+	if c.ended || c.unacked < int64(c.o.ConnWindow)/2 || c.buffered >= c.o.MaxBuffered {
 		return
 	}
 	c.out = appendWindowUpdate(c.out, 0, uint32(c.unacked))
 	c.recvAvail += c.unacked
 	c.unacked = 0
-	c.kick()
+	c.kick(false)
 }
 
 // unbuffer notes that n bytes are no longer held for streams. mu is held.
@@ -118,7 +119,7 @@ func (s *Stream) giveBack(n int) {
 	s.c.out = appendWindowUpdate(s.c.out, s.id, uint32(s.unacked))
 	s.recv += s.unacked
 	s.unacked = 0
-	s.c.kick()
+	s.c.kick(false)
 }
 
 // windowUpdate adds to the windows that the peer gives us. mu is held.
@@ -133,7 +134,7 @@ func (c *mux) windowUpdate(id, n uint32) *ConnError {
 		c.wakeBlocked()
 		return nil
 	}
-	s := c.streams[id]
+	s := c.open.get(id)
 	if s == nil {
 		if c.isIdle(id) {
 			return connErr(CodeProtocol, "WINDOW_UPDATE for an idle stream")
@@ -146,18 +147,21 @@ func (c *mux) windowUpdate(id, n uint32) *ConnError {
 	if s.send += int64(n); s.send > maxWindow {
 		return c.streamError(s, CodeFlowControl, "stream window exceeds 2^31-1")
 	}
-	s.canWrite.Signal()
+	s.wakeWrite()
 	return nil
 }
 
 // changeWindows applies a new SETTINGS_INITIAL_WINDOW_SIZE to open streams. mu
 // is held.
 func (c *mux) changeWindows(delta int64) *ConnError {
-	for _, s := range c.streams {
-		if s.send += delta; s.send > maxWindow {
-			return connErr(CodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE exceeds a stream's window")
-		}
-		s.canWrite.Signal()
+	over := false
+	c.open.each(func(s *Stream) {
+		s.send += delta
+		over = over || s.send > maxWindow
+		s.wakeWrite()
+	})
+	if over {
+		return connErr(CodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE exceeds a stream's window")
 	}
 	return nil
 }

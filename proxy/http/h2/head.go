@@ -4,76 +4,159 @@ import (
 	"bytes"
 
 	"github.com/weftmesh/weft/proxy/http"
-	"golang.org/x/net/http2/hpack"
 )
+
+// headMem is where heads are kept as long as their stream: views into it stay
+// valid when it grows.
+type headMem struct {
+	arena  []byte
+	fields []http.Field
+}
+
+// What a recycled stream keeps of its headMem at most.
+const (
+	keepArena  = 4 << 10
+	keepFields = 64
+)
+
+// clear empties the memory for the next stream.
+func (m *headMem) clear() {
+	if cap(m.arena) > keepArena {
+		m.arena = nil
+	}
+	if cap(m.fields) > keepFields {
+		m.fields = nil
+	}
+	clear(m.fields) // views of memory that is gone would keep it
+	m.arena, m.fields = m.arena[:0], m.fields[:0]
+}
 
 // headReader gathers the fields of one header block. What is wrong with it is
 // remembered rather than returned, because the block must be decoded to its
 // end to keep HPACK's state.
 type headReader struct {
-	arena  []byte // what the views point into; never shared between heads
-	fields []http.Field
-	limit  int // of size
-	size   int
-	bad    string // why the head is malformed
-	large  bool   // it exceeds limit
-	plain  bool   // a field that is no pseudo-header came
+	mem   *headMem
+	start int // of this head in mem.arena
+	from  int // of this head in mem.fields
+	limit int // of size
+	size  int
+	bad   string // why the head is malformed
+	large bool   // it exceeds limit
+	plain bool   // a field that is no pseudo-header came
 
-	method, scheme, authority, path, protocol, status, host []byte
-	pseudo                                                  int
+	kind         uint8 // of a plain block; 0 with HPACK, which does not say
+	major, minor uint8
+
+	method, scheme, authority, path, protocol, status, host, reason []byte
+	pseudo                                                          int
 }
 
-func (h *headReader) reset(limit int) { *h = headReader{limit: limit} }
+func (h *headReader) reset(mem *headMem, limit int) {
+	*h = headReader{mem: mem, start: len(mem.arena), from: len(mem.fields), limit: limit, major: 2}
+}
 
-// field is called by the HPACK decoder.
-func (h *headReader) field(f hpack.HeaderField) {
-	if h.size += int(f.Size()); h.size > h.limit {
+// fields are those that are no pseudo-headers.
+func (h *headReader) fields() []http.Field {
+	n := len(h.mem.fields)
+	return h.mem.fields[h.from:n:n]
+}
+
+// keep copies b; the result is never nil.
+func (h *headReader) keep(b []byte) []byte {
+	a := h.mem.arena
+	if cap(a)-len(a) < len(b) || a == nil {
+		a = make([]byte, 0, max(512, min(2*cap(a), keepArena), len(b)))
+		h.start = 0
+	}
+	n := len(a)
+	h.mem.arena = append(a, b...)
+	return h.mem.arena[n : n+len(b) : n+len(b)]
+}
+
+// rewind takes the memory back of a head that is too large to be kept.
+func (h *headReader) rewind() {
+	if h.large {
+		h.mem.arena = h.mem.arena[:h.start]
+	}
+}
+
+// count adds a field's size (RFC 9113, section 6.5.2). It is false when the head
+// is not to be kept.
+func (h *headReader) count(name, value []byte) bool {
+	if h.size += len(name) + len(value) + 32; h.size > h.limit {
 		h.large = true
-		return
 	}
-	if h.bad != "" {
-		return
+	return !h.large && h.bad == ""
+}
+
+func (h *headReader) append(name, value []byte) {
+	h.mem.fields = append(h.mem.fields, http.Field{Name: name, Value: value})
+}
+
+// known takes a field that field has called ordinary before.
+func (h *headReader) known(name, value []byte) {
+	if h.count(name, value) {
+		h.plain = true
+		h.append(name, value)
 	}
-	name, value := h.copy(f.Name), h.copy(f.Value)
+}
+
+// field takes a field that HPACK has decoded. It is ordinary when neither its
+// place nor the rest of the head matters for it.
+func (h *headReader) field(name, value []byte) (ordinary bool) {
+	keep := h.count(name, value)
 	if len(name) > 0 && name[0] == ':' {
-		h.pseudoField(string(name), value)
-		return
+		if keep {
+			h.pseudoField(name, value)
+		}
+		return false
 	}
 	h.plain = true
-	if !validName(name) {
-		h.bad = "invalid field name"
-		return
-	}
-	if !validValue(value) {
-		h.bad = "invalid field value"
-		return
-	}
-	switch string(name) {
-	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
-		h.bad = "connection-specific field"
-	case "te":
-		if string(value) != "trailers" {
-			h.bad = "te other than trailers"
-			return
-		}
-		h.fields = append(h.fields, http.Field{Name: name, Value: value})
-	case "host":
-		if h.host != nil && !bytes.Equal(h.host, value) {
-			h.bad = "two hosts"
-		}
-		h.host = value
+	why := ""
+	switch {
+	case !validName(name):
+		why = "invalid field name"
+	case !validValue(value):
+		why = "invalid field value"
 	default:
-		h.fields = append(h.fields, http.Field{Name: name, Value: value})
+		switch nameClass(name) {
+		case classTE:
+			if string(value) != "trailers" {
+				why = "te other than trailers"
+			}
+		case classDrop:
+			if len(name) != len("host") {
+				why = "connection-specific field"
+				break
+			}
+			if keep {
+				if h.host != nil && !bytes.Equal(h.host, value) {
+					h.bad = "two hosts"
+				}
+				h.host = value
+			}
+			return false
+		}
 	}
+	if why == "" {
+		if keep {
+			h.append(name, value)
+		}
+		return true
+	}
+	if h.bad == "" {
+		h.bad = why
+	}
+	return false
 }
 
-func (h *headReader) pseudoField(name string, value []byte) {
+func (h *headReader) pseudoField(name, value []byte) {
 	if h.plain {
 		h.bad = "pseudo-header after a field"
 		return
 	}
 	var p *[]byte
-	switch name {
+	switch string(name) {
 	case ":method":
 		p = &h.method
 	case ":scheme":
@@ -102,26 +185,17 @@ func (h *headReader) pseudoField(name string, value []byte) {
 	*p = value
 }
 
-// copy keeps s; the result is never nil.
-func (h *headReader) copy(s string) []byte {
-	if cap(h.arena)-len(h.arena) < len(s) || h.arena == nil {
-		h.arena = make([]byte, 0, max(512, len(s)))
-	}
-	n := len(h.arena)
-	h.arena = append(h.arena, s...)
-	return h.arena[n:len(h.arena):len(h.arena)]
-}
-
 // request checks the gathered head as a request (RFC 9113, section 8.3.1) and
 // fills r. The result is why it is malformed, or empty.
 func (h *headReader) request(r *http.Request) string {
-	if h.bad != "" {
+	switch {
+	case h.bad != "":
 		return h.bad
-	}
-	if h.status != nil {
+	case h.kind != 0 && h.kind != plainRequest:
+		return "head of another kind"
+	case h.status != nil:
 		return ":status in a request"
-	}
-	if len(h.method) == 0 || !validToken(h.method) {
+	case !validToken(h.method):
 		return "no valid :method"
 	}
 	connect := string(h.method) == "CONNECT"
@@ -133,7 +207,7 @@ func (h *headReader) request(r *http.Request) string {
 		h.path = h.authority
 	case h.protocol != nil && (!connect || len(h.protocol) == 0):
 		return ":protocol without CONNECT"
-	case len(h.scheme) == 0:
+	case len(h.scheme) == 0 && h.major != 1:
 		return "no :scheme"
 	case !validPath(h.path, h.method):
 		return "no valid :path"
@@ -144,11 +218,11 @@ func (h *headReader) request(r *http.Request) string {
 	if h.authority == nil {
 		h.authority = h.host
 	}
-	if bytes.IndexByte(h.authority, '@') >= 0 {
-		return "userinfo in :authority"
+	if !validHost(h.authority) {
+		return "invalid :authority"
 	}
 	*r = http.Request{Method: h.method, Scheme: h.scheme, Authority: h.authority, Target: h.path,
-		Fields: h.fields, Protocol: h.protocol}
+		Fields: h.fields(), Major: h.major, Minor: h.minor, Protocol: h.protocol}
 	return ""
 }
 
@@ -157,11 +231,15 @@ func (h *headReader) response(r *http.Response) string {
 	if h.bad != "" {
 		return h.bad
 	}
+	if h.kind != 0 && h.kind != plainResponse {
+		return "head of another kind"
+	}
 	s := h.status
 	if h.pseudo != 1 || len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
 		return "no valid :status"
 	}
-	*r = http.Response{Status: int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0'), Fields: h.fields}
+	*r = http.Response{Status: int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0'), Reason: h.reason,
+		Fields: h.fields(), Major: h.major, Minor: h.minor}
 	if r.Status == 101 {
 		return "101 does not exist in HTTP/2"
 	}
@@ -170,82 +248,13 @@ func (h *headReader) response(r *http.Response) string {
 
 // trailers checks the gathered fields as trailers.
 func (h *headReader) trailers() string {
-	if h.bad == "" && h.pseudo > 0 {
+	switch {
+	case h.bad != "":
+		return h.bad
+	case h.pseudo > 0:
 		return "pseudo-header in trailers"
+	case h.kind != 0 && h.kind != plainTrailers:
+		return "head of another kind"
 	}
-	return h.bad
-}
-
-// contentLength reads content-length: -1 where there is none.
-func contentLength(fields []http.Field) (n int64, ok bool) {
-	n = -1
-	for i := range fields {
-		if string(fields[i].Name) != "content-length" {
-			continue
-		}
-		v := fields[i].Value
-		if len(v) == 0 || len(v) > 18 {
-			return 0, false
-		}
-		var x int64
-		for _, d := range v {
-			if d < '0' || d > '9' {
-				return 0, false
-			}
-			x = x*10 + int64(d-'0')
-		}
-		if n >= 0 && n != x {
-			return 0, false
-		}
-		n = x
-	}
-	return n, true
-}
-
-func validPath(p, method []byte) bool {
-	if len(p) == 0 || (p[0] != '/' && !(len(p) == 1 && p[0] == '*' && string(method) == "OPTIONS")) {
-		return false
-	}
-	for _, ch := range p {
-		if ch <= ' ' || ch == 0x7f || ch == '#' {
-			return false
-		}
-	}
-	return true
-}
-
-func validName(b []byte) bool {
-	for _, ch := range b {
-		if ch >= 'A' && ch <= 'Z' {
-			return false
-		}
-	}
-	return validToken(b)
-}
-
-// validToken is token of RFC 9110, section 5.6.2.
-func validToken(b []byte) bool {
-	for _, ch := range b {
-		if ch <= ' ' || ch >= 0x7f || tokenStop[ch] {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-var tokenStop = [128]bool{'"': true, '(': true, ')': true, ',': true, '/': true, ':': true, ';': true, '<': true,
-	'=': true, '>': true, '?': true, '@': true, '[': true, '\\': true, ']': true, '{': true, '}': true}
-
-// validValue refuses NUL, CR and LF, and white space at either end (RFC 9113,
-// section 8.2.1).
-func validValue(b []byte) bool {
-	for _, ch := range b {
-		if ch == 0 || ch == '\r' || ch == '\n' {
-			return false
-		}
-	}
-	if n := len(b); n > 0 {
-		return b[0] != ' ' && b[0] != '\t' && b[n-1] != ' ' && b[n-1] != '\t'
-	}
-	return true
+	return ""
 }

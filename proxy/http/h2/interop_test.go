@@ -260,7 +260,7 @@ func relay(down *Stream, cl *Client) {
 		return
 	}
 	defer up.Close()
-	down.OnAbort(func(error) { up.Reset(CodeCancel) })
+	down.OnAbort(AbortFunc(func(error) { up.Reset(CodeCancel) }))
 	done := make(chan struct{})
 	defer func() { <-done }()
 	go func() {

@@ -4,23 +4,14 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/net/http2/hpack"
 )
 
 const (
-	// connWindow is the connection's receive window, in bytes. It is given
-	// back on receipt, not on reading, up to Options.MaxBuffered.
-	connWindow = 1 << 20
 	// outLimit bounds the frames that wait to be written, in bytes: streams
 	// wait above it. What must be said to the peer at once may exceed it.
 	outLimit = 64 << 10
-	// idleBuffer is how much of the output buffer an idle connection may keep,
-	// in bytes.
-	idleBuffer = 4 << 10
 	// replyLimit bounds replies that the peer does not take, in bytes.
 	replyLimit = 256 << 10
 	// blockLimit bounds a compressed head, in bytes.
@@ -32,6 +23,10 @@ const (
 	// GOAWAYs of an orderly end (RFC 9113, section 6.8).
 	drainWait = time.Second
 )
+
+// plainStreams is how many streams a peer takes at least where heads are plain
+// (docs/xds.md, between two proxies): so many are opened before it has spoken.
+const plainStreams = 1000
 
 // drainPing marks the PING between the two GOAWAYs; alivePing the keep-alive.
 var (
@@ -61,32 +56,47 @@ type Transport interface {
 // mux is one connection, of either side.
 type mux struct {
 	t      Transport
+	try    tryFlusher // t, where it can flush without waiting
 	o      Options
 	client bool
 	serve  func(*Stream) // server: runs a stream
 	done   chan struct{} // closed when the reader has ended
 	ready  chan struct{} // closed with the peer's first SETTINGS, or at the end
-	frames atomic.Uint32 // frames received, for the keep-alive
 
 	// of the reader alone
-	dec   *hpack.Decoder
 	head  headReader
 	cont  frameHeader // the HEADERS that CONTINUATION frames complete
 	block []byte
+	lost  headMem // heads that nobody reads
 
-	mu       sync.Mutex
-	calm     calm
-	after    []func() // to be called once mu is free
-	streams  map[uint32]*Stream
-	blocked  []*Stream // writers that wait for the connection
-	handlers int       // server: handlers that run, also of ended streams
-	idle     sync.Cond // handlers == 0
+	mu      sync.Mutex
+	calm    calm
+	wakes   []chan struct{} // goroutines that go on once mu is free
+	aborts  []abortion      // to be called once mu is free
+	after   []func()        // the same, for what is rare
+	open    table
+	blocked []*Stream // writers that wait for the connection
+	idle    sync.Cond // something rare has changed: handlers, flushing, aborting
+	frames  uint32    // received, for the keep-alive
 
-	out      []byte
-	replies  int // bytes of out that answer the peer's frames
-	flushing bool
-	enc      *hpack.Encoder
-	encBuf   blockBuffer
+	// of a server
+	handlers     int     // that run, also of ended streams
+	workers      *worker // idle ones, the last used first
+	idleWorkers  int
+	spareWorkers int // how many of them were idle all the time
+	resting      bool
+	rester       *time.Timer
+
+	codec    headCodec
+	out      []byte       // frames to be written
+	spare    []byte       // what out was before
+	boxes    []*outBuffer // where out and spare came from
+	replies  int          // bytes of out that answer the peer's frames
+	dirty    bool         // something was queued since mu was taken
+	later    bool         // and more will be soon
+	flushing bool         // somebody writes
+	left     bool         // the transport holds bytes that were not flushed
+	flushFn  func()       // c.flush, made once
 
 	peer      settings
 	greeted   bool // the peer's first SETTINGS came
@@ -110,20 +120,32 @@ type mux struct {
 	closeOnce sync.Once
 }
 
+// abortion is a call of an Aborter that is due.
+type abortion struct {
+	s   *Stream
+	a   Aborter
+	err error
+}
+
 func newMux(t Transport, o Options, client bool) *mux {
+	o = o.withDefaults()
 	c := &mux{
-		t: t, o: o.withDefaults(), client: client, done: make(chan struct{}), ready: make(chan struct{}),
-		streams: map[uint32]*Stream{}, peer: initialSettings(), sendAvail: defaultWindow, recvAvail: connWindow,
-		nextOwn: 2, goAway: maxWindow,
+		t: t, o: o, client: client, done: make(chan struct{}), ready: make(chan struct{}),
+		peer: initialSettings(), sendAvail: defaultWindow, recvAvail: int64(o.ConnWindow), nextOwn: 2, goAway: maxWindow,
 	}
 	if client {
 		c.nextOwn = 1
 	}
-	c.idle.L = &c.mu
+	c.try, _ = t.(tryFlusher)
+	c.idle.L, c.flushFn = &c.mu, c.flush
 	t.SetDuplex()
 	c.calm = newCalm(c.o)
-	c.dec = hpack.NewDecoder(4096, c.head.field)
-	c.enc = hpack.NewEncoder(&c.encBuf)
+	if o.Plain {
+		c.codec = plainCodec{}
+		c.peer.maxStreams = plainStreams
+	} else {
+		c.codec = hpackCodec{newEncoder(), newDecoder()}
+	}
 	return c
 }
 
@@ -139,18 +161,50 @@ func (c *mux) greet() {
 		pairs = append(pairs, [2]uint32{setMaxStreams, c.o.MaxStreams}, [2]uint32{setExtendedConnect, 1})
 	}
 	c.out = appendSettings(c.out, pairs...)
-	c.out = appendWindowUpdate(c.out, 0, connWindow-defaultWindow)
-	c.kick()
+	if n := c.o.ConnWindow - defaultWindow; n > 0 {
+		c.out = appendWindowUpdate(c.out, 0, uint32(n))
+	}
+	c.kick(true)
 }
 
-// unlock frees mu and then calls what had to wait for that.
+// unlock frees mu and does what had to wait for that.
 func (c *mux) unlock() {
-	after := c.after
-	c.after = nil
-	c.mu.Unlock()
-	for _, f := range after {
-		f()
+	here := false
+	if c.dirty {
+		c.dirty = false
+		if !c.flushing && !c.ended && len(c.out) > 0 {
+			c.flushing = true
+			if here = !c.later && c.mayFlushHere(); !here {
+				go c.flushFn()
+			}
+		}
 	}
+	for i, w := range c.wakes {
+		w <- struct{}{} // never waits: one token for one that parks
+		c.wakes[i] = nil
+	}
+	c.wakes = c.wakes[:0]
+	for len(c.aborts) > 0 || len(c.after) > 0 {
+		aborts, after := c.aborts, c.after
+		c.aborts, c.after = nil, nil
+		c.mu.Unlock()
+		for _, a := range aborts {
+			a.a.Aborted(a.err)
+		}
+		for _, f := range after {
+			f()
+		}
+		c.mu.Lock()
+		for _, a := range aborts {
+			a.s.aborting = false
+		}
+		c.idle.Broadcast()
+	}
+	if here {
+		c.writeOut(true)
+		return
+	}
+	c.mu.Unlock()
 }
 
 // run reads until the connection is over and returns why (nil for an orderly
@@ -169,15 +223,20 @@ func (c *mux) run() error {
 	stop()
 
 	c.mu.Lock()
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	eof := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if eof || errors.Is(err, syscall.ECONNRESET) {
 		c.settle()
 	}
 	var ce *ConnError
 	switch {
 	case errors.As(err, &ce):
 		c.end(ce)
-	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && len(c.streams) == 0:
+	case eof && c.open.n == 0 && c.cont.stream == 0:
 		c.end(nil)
+	case eof:
+		// A connection that is lost is not the end of anybody's body: no stream's
+		// error may be taken for io.EOF.
+		c.end(&ConnError{Code: CodeInternal, Reason: "read failed", Err: io.ErrUnexpectedEOF})
 	case err != nil:
 		c.end(&ConnError{Code: CodeInternal, Reason: "read failed", Err: err})
 	}
@@ -262,14 +321,15 @@ func (c *mux) end(err error) {
 	if cause == nil {
 		cause = ErrClosed
 	}
-	for id, s := range c.streams {
-		if c.client && id > c.handed {
+	c.open.each(func(s *Stream) {
+		c.open.take(s)
+		if c.client && s.id > c.handed {
 			s.fail(&StreamError{Code: CodeRefusedStream, Unprocessed: true, Reason: "the connection ended before the request was sent: " + cause.Error()})
-			continue
+			return
 		}
 		s.fail(cause)
-	}
-	clear(c.streams)
+	})
+	c.dismissSome(c.idleWorkers)
 	c.wakeBlocked()
 	c.kickLast()
 	c.late = time.AfterFunc(linger, c.close)
@@ -277,7 +337,7 @@ func (c *mux) end(err error) {
 
 // finishIfIdle ends a draining connection whose last stream is gone. mu is held.
 func (c *mux) finishIfIdle() {
-	if c.ended || len(c.streams) > 0 || c.handlers > 0 {
+	if c.ended || c.open.n > 0 || c.handlers > 0 {
 		return
 	}
 	if c.client && (c.draining || c.peerAway) || c.saidLast {
@@ -301,7 +361,7 @@ func (c *mux) drain() {
 	// what the peer sent meanwhile is still served.
 	c.out = appendGoAway(c.out, maxWindow, CodeNo, "")
 	c.out = appendPing(c.out, 0, drainPing)
-	c.kick()
+	c.kick(false)
 	time.AfterFunc(drainWait, func() {
 		c.mu.Lock()
 		defer c.unlock()
@@ -315,9 +375,9 @@ func (c *mux) sayLast() {
 		return
 	}
 	c.saidLast, c.goAway = true, c.lastPeer
-	if len(c.streams) > 0 || c.handlers > 0 {
+	if c.open.n > 0 || c.handlers > 0 {
 		c.out = appendGoAway(c.out, c.goAway, CodeNo, "")
-		c.kick()
+		c.kick(false)
 	}
 	c.finishIfIdle()
 }
@@ -333,10 +393,10 @@ func (c *mux) keepAlive() (stop func()) {
 	var t *time.Timer
 	over := false
 	tick := func() {
-		now := c.frames.Load()
 		c.mu.Lock()
+		now := c.frames
 		switch {
-		case now != seen || len(c.streams) == 0:
+		case now != seen || c.open.n == 0:
 			asked = false
 		case asked:
 			c.end(&ConnError{Code: CodeInternal, Reason: "peer is silent", Err: errSilent})
@@ -344,7 +404,7 @@ func (c *mux) keepAlive() (stop func()) {
 		default:
 			asked = true
 			c.out = appendPing(c.out, 0, alivePing)
-			c.kick()
+			c.kick(false)
 		}
 		c.unlock()
 		seen = now

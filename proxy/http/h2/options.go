@@ -9,6 +9,13 @@ type Options struct {
 	// Window is the receive window of a stream, in bytes (default 256 KiB,
 	// at least 65,535).
 	Window int32
+	// ConnWindow is the receive window of the connection, in bytes (default
+	// 1 MiB, 4 MiB where Plain; at least 65,535). It is given back on receipt, not
+	// on reading, up to MaxBuffered.
+	ConnWindow int32
+	// Plain has heads sent as plain blocks instead of HPACK. Both sides must
+	// know that of each other, as by ALPN.
+	Plain bool
 	// MaxBuffered bounds what all streams together hold unread, in bytes: above
 	// it the connection's window is no longer given back, and every stream waits
 	// for the readers that are behind: so it is far above what a few of them can
@@ -45,6 +52,14 @@ func (o Options) withDefaults() Options {
 		} else {
 			o.Window = 256 << 10
 		}
+	}
+	switch {
+	case o.ConnWindow != 0:
+		o.ConnWindow = max(o.ConnWindow, defaultWindow)
+	case o.Plain:
+		o.ConnWindow = 4 << 20
+	default:
+		o.ConnWindow = 1 << 20
 	}
 	if o.MaxBuffered == 0 {
 		o.MaxBuffered = 16 << 20

@@ -6,6 +6,10 @@ import (
 	"github.com/weftmesh/weft/proxy/http"
 )
 
+// batch is how much is handled while other goroutines wait for the connection,
+// in bytes.
+const batch = 32 << 10
+
 // readAll handles frames until the connection is over.
 func (c *mux) readAll() error {
 	if !c.client {
@@ -14,31 +18,56 @@ func (c *mux) readAll() error {
 		}
 	}
 	for {
-		b, used := c.t.Buffered(), 0
-		for len(b)-used >= frameHeaderLen {
-			h := parseHeader(b[used:])
-			if err := h.check(minFrameSize); err != nil {
-				return err
-			}
-			n := frameHeaderLen + int(h.length)
-			if len(b)-used < n {
-				break
-			}
-			c.frames.Add(1)
-			over, err := c.frame(h, b[used+frameHeaderLen:used+n])
+		for b := c.t.Buffered(); ; {
+			used, more, err := c.readBatch(b)
 			if err != nil {
 				return err
 			}
-			if over {
+			if used < 0 {
 				return nil
 			}
-			used += n
+			c.t.Discard(used)
+			if b = b[used:]; !more {
+				break
+			}
 		}
-		c.t.Discard(used)
 		if err := c.t.Fill(); err != nil {
 			return err
 		}
 	}
+}
+
+// readBatch handles the frames at the start of b and says how long they are
+// together: -1 when the connection has ended meanwhile. more says that b may
+// hold further ones.
+func (c *mux) readBatch(b []byte) (used int, more bool, err error) {
+	if len(b) < frameHeaderLen {
+		return 0, false, nil
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	for used < batch && len(b)-used >= frameHeaderLen {
+		if c.ended {
+			return -1, false, nil
+		}
+		h := parseHeader(b[used:])
+		if err := h.check(minFrameSize); err != nil {
+			return 0, false, err
+		}
+		n := frameHeaderLen + int(h.length)
+		if len(b)-used < n {
+			return used, false, nil
+		}
+		c.frames++
+		if err := c.handle(h, b[used+frameHeaderLen:used+n]); err != nil {
+			return 0, false, err
+		}
+		used += n
+	}
+	if c.ended {
+		return -1, false, nil
+	}
+	return used, len(b)-used >= frameHeaderLen, nil
 }
 
 func (c *mux) readPreface() error {
@@ -56,20 +85,6 @@ func (c *mux) readPreface() error {
 			return err
 		}
 	}
-}
-
-// frame handles one frame. over means that the connection has ended meanwhile.
-func (c *mux) frame(h frameHeader, p []byte) (over bool, err error) {
-	c.mu.Lock()
-	defer c.unlock()
-	if c.ended {
-		return true, nil
-	}
-	// A typed nil must not become an error.
-	if ce := c.handle(h, p); ce != nil {
-		return false, ce
-	}
-	return c.ended, nil
 }
 
 // handle dispatches one frame; mu is held.
@@ -141,7 +156,7 @@ func (c *mux) onData(h frameHeader, p []byte) *ConnError {
 	} else if err := c.calm.wastedFrame(); err != nil {
 		return err
 	}
-	s := c.streams[h.stream]
+	s := c.open.get(h.stream)
 	switch {
 	case s == nil && c.isIdle(h.stream):
 		return connErr(CodeProtocol, "DATA on an idle stream")
@@ -171,7 +186,7 @@ func (c *mux) onData(h frameHeader, p []byte) *ConnError {
 	if pad := int(h.length) - len(data); pad > 0 {
 		s.giveBack(pad)
 	}
-	s.canRead.Signal()
+	s.wakeRead()
 	return nil
 }
 
@@ -181,7 +196,7 @@ func (c *mux) remoteEnded(s *Stream) *ConnError {
 		return c.streamError(s, CodeProtocol, "body is shorter than content-length")
 	}
 	s.remoteEnd = true
-	s.canRead.Broadcast()
+	s.wakeRead()
 	if s.localEnd {
 		c.remove(s)
 	}
@@ -213,16 +228,34 @@ func (c *mux) onContinuation(h frameHeader, p []byte) *ConnError {
 
 // onHead handles a complete header block.
 func (c *mux) onHead(h frameHeader, block []byte) *ConnError {
-	c.head.reset(c.o.MaxHead)
-	if _, err := c.dec.Write(block); err != nil {
-		return connErr(CodeCompression, err.Error())
+	s := c.open.get(h.stream)
+	var fresh *Stream
+	mem := &c.lost
+	switch {
+	case s != nil:
+		mem = &s.mem
+	case !c.client:
+		fresh = c.takeStream(h.stream)
+		mem = &fresh.mem
 	}
-	if err := c.dec.Close(); err != nil {
-		return connErr(CodeCompression, err.Error())
+	c.head.reset(mem, c.o.MaxHead)
+	err := c.codec.decode(&c.head, block)
+	if err == nil {
+		err = c.onDecoded(h, s, fresh)
 	}
+	c.head.mem = nil
+	c.lost.clear()
+	if fresh != nil && !fresh.used {
+		fresh.recycle()
+	}
+	return err
+}
+
+// onDecoded handles the head in c.head, which came for s; where there is no such
+// stream, fresh may become one. mu is held.
+func (c *mux) onDecoded(h frameHeader, s, fresh *Stream) *ConnError {
 	c.calm.useful(1)
 	end := h.has(flagEndStream)
-	s := c.streams[h.stream]
 	switch {
 	case s != nil && s.remoteEnd:
 		return c.streamError(s, CodeStreamClosed, "HEADERS after the end")
@@ -240,64 +273,48 @@ func (c *mux) onHead(h frameHeader, block []byte) *ConnError {
 	case h.stream%2 == 0:
 		return connErr(CodeProtocol, "client opened an even stream")
 	}
-	return c.onRequest(h.stream, end)
+	return c.onRequest(fresh, end)
 }
 
 // onRequest opens a stream of the client's.
-func (c *mux) onRequest(id uint32, end bool) *ConnError {
+func (c *mux) onRequest(s *Stream, end bool) *ConnError {
+	id := s.id
 	c.lastPeer = id
 	if id > c.goAway {
 		return nil
 	}
-	if len(c.streams) >= int(c.o.MaxStreams) || c.handlers >= 2*int(c.o.MaxStreams) {
+	if c.open.n >= int(c.o.MaxStreams) || c.handlers >= 2*int(c.o.MaxStreams) {
 		return c.refuse(id, CodeRefusedStream)
 	}
 	if c.head.large {
-		return c.answerTooLarge(id, end)
+		return c.answerTooLarge(s, end)
 	}
-	var r http.Request
-	if why := c.head.request(&r); why != "" {
+	if why := c.head.request(&s.req); why != "" {
 		return c.refuse(id, CodeProtocol)
 	}
-	n, ok := contentLength(r.Fields)
+	n, ok := contentLength(s.req.Fields)
 	if !ok || (end && n > 0) {
 		return c.refuse(id, CodeProtocol)
 	}
-	s := c.newStream(id)
-	s.req, s.expect, s.remoteEnd = r, n, end
-	s.head, s.connect = string(r.Method) == "HEAD", string(r.Method) == "CONNECT"
-	c.handlers++
-	go c.handler(s)
+	s.used, s.expect, s.remoteEnd = true, n, end
+	s.head, s.connect = string(s.req.Method) == "HEAD", string(s.req.Method) == "CONNECT"
+	c.open.put(s)
+	c.dispatch(s)
 	return nil
 }
 
 // answerTooLarge answers a request whose head exceeds the limit (RFC 9113,
 // section 10.5.1). mu is held.
-func (c *mux) answerTooLarge(id uint32, end bool) *ConnError {
-	s := c.newStream(id)
+func (c *mux) answerTooLarge(s *Stream, end bool) *ConnError {
+	c.open.put(s)
 	s.remoteEnd, s.headSent = end, true
-	c.encodeResponse(&http.Response{Status: 431})
-	s.sendBlock(true)
+	at := c.beginHead()
+	c.out = c.codec.appendResponse(c.out, &http.Response{Status: 431})
+	c.endHead(at, s.id, true)
+	s.ended()
 	s.reset(CodeNo, "head is too large")
+	c.kick(false)
 	return c.calm.wastedStream()
-}
-
-// handler runs the server's function on a stream and closes it.
-func (c *mux) handler(s *Stream) {
-	defer func() {
-		c.mu.Lock()
-		defer c.unlock()
-		code := CodeInternal
-		if s.localEnd {
-			code = CodeNo // the response is complete: the rest of the request is not wanted
-		}
-		s.release(code)
-		if c.handlers--; c.handlers == 0 {
-			c.idle.Broadcast()
-		}
-		c.finishIfIdle()
-	}()
-	c.serve(s)
 }
 
 // onResponse stores a head of the response.
@@ -315,7 +332,7 @@ func (c *mux) onResponse(s *Stream, end bool) *ConnError {
 			return c.streamError(s, CodeProtocol, "informational response ends the stream, or too many of them")
 		}
 		s.heads = append(s.heads, r)
-		s.canRead.Broadcast()
+		s.wakeRead()
 		return nil
 	}
 	n, ok := contentLength(r.Fields)
@@ -330,7 +347,7 @@ func (c *mux) onResponse(s *Stream, end bool) *ConnError {
 	}
 	s.expect, s.headRead = n, true
 	s.heads = append(s.heads, r)
-	s.canRead.Broadcast()
+	s.wakeRead()
 	c.calm.answered(1)
 	if end {
 		return c.remoteEnded(s)
@@ -349,12 +366,12 @@ func (c *mux) onTrailers(s *Stream, end bool) *ConnError {
 	if why != "" {
 		return c.streamError(s, CodeProtocol, why)
 	}
-	s.trailers = c.head.fields
+	s.trailers = c.head.fields()
 	return c.remoteEnded(s)
 }
 
 func (c *mux) onReset(h frameHeader, code Code) *ConnError {
-	s := c.streams[h.stream]
+	s := c.open.get(h.stream)
 	if s == nil {
 		if c.isIdle(h.stream) {
 			return connErr(CodeProtocol, "RST_STREAM on an idle stream")
@@ -384,8 +401,7 @@ func (c *mux) onSettings(h frameHeader, p []byte) *ConnError {
 		return err
 	}
 	if c.peer.tableSize != old.tableSize {
-		// The encoder's own limit of 4 KiB stays.
-		c.enc.SetMaxDynamicTableSize(c.peer.tableSize)
+		c.codec.setMax(c.peer.tableSize)
 	}
 	if d := int64(c.peer.window) - int64(old.window); d != 0 {
 		if err := c.changeWindows(d); err != nil {
@@ -423,13 +439,13 @@ func (c *mux) onGoAway(last uint32, code Code, debug string) *ConnError {
 		return c.calm.wastedFrame()
 	}
 	c.peerAway = true
-	for id, s := range c.streams {
-		if id > last {
+	c.open.each(func(s *Stream) {
+		if s.id > last {
 			s.fail(&StreamError{Code: CodeRefusedStream, Remote: true, Unprocessed: true, Reason: "the peer is going away: " + code.String()})
 			c.remove(s)
 		}
-	}
-	if code != CodeNo && len(c.streams) == 0 {
+	})
+	if code != CodeNo && c.open.n == 0 {
 		return &ConnError{Code: code, Remote: true, Reason: debug}
 	}
 	c.finishIfIdle()
@@ -438,11 +454,12 @@ func (c *mux) onGoAway(last uint32, code Code, debug string) *ConnError {
 
 // remove takes an ended stream out of the table. mu is held.
 func (c *mux) remove(s *Stream) {
-	if c.streams[s.id] != s {
-		return
+	if c.open.take(s) && c.open.n == 0 {
+		if !c.flushing && len(c.out) == 0 {
+			c.rested()
+		}
+		c.finishIfIdle()
 	}
-	delete(c.streams, s.id)
-	c.finishIfIdle()
 }
 
 // refuse resets a stream that never came to be. mu is held.

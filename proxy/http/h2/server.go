@@ -9,8 +9,9 @@ type Server struct{ c *mux }
 func NewServer(t Transport, o Options) *Server { return &Server{newMux(t, o, false)} }
 
 // Serve reads requests until the connection is over, and runs handler for each
-// on a goroutine of its own. A stream that the handler leaves incomplete is
-// reset. Serve returns when every handler has returned; nil means that the
+// on a goroutine of its own. The stream is the handler's until it returns: one
+// that it leaves incomplete is reset, and its memory serves another request
+// then. Serve returns when every handler has returned; nil means that the
 // connection ended in order. When ctx is done the connection is closed hard.
 func (s *Server) Serve(ctx context.Context, handler func(*Stream)) error {
 	c := s.c
@@ -23,7 +24,10 @@ func (s *Server) Serve(ctx context.Context, handler func(*Stream)) error {
 	for c.handlers > 0 {
 		c.idle.Wait()
 	}
-	c.mu.Unlock()
+	if c.rester != nil {
+		c.rester.Stop()
+	}
+	c.unlock()
 	return err
 }
 
@@ -38,7 +42,7 @@ func (s *Server) Close() { s.c.closeNow() }
 func (s *Server) Active() int {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return len(s.c.streams)
+	return s.c.open.n
 }
 
 // Opened is the number of the last stream that the client opened: it grows with

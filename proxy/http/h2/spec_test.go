@@ -41,7 +41,7 @@ func holdOrEcho(s *Stream) {
 		return
 	}
 	stop := make(chan struct{})
-	s.OnAbort(func(error) { close(stop) })
+	s.OnAbort(AbortFunc(func(error) { close(stop) }))
 	<-stop
 }
 
@@ -450,13 +450,14 @@ func FuzzServer(f *testing.F) {
 	_ = r.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: r.encode("a", "b"), EndHeaders: true, EndStream: true})
 	_ = r.fr.WriteRSTStream(1, 8)
 	_ = r.fr.WriteGoAway(0, 0, []byte("bye"))
-	f.Add(seed.Bytes())
-	f.Add([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86, 0x41})
-	f.Fuzz(func(t *testing.T, in []byte) {
+	f.Add(seed.Bytes(), false)
+	f.Add([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86, 0x41}, false)
+	f.Add(append(appendSettings(nil), appendBlock(nil, plainCodec{}.appendRequest(nil, unaryRequest()), 1, true, minFrameSize)...), true)
+	f.Fuzz(func(t *testing.T, in []byte, plain bool) {
 		tr := &memory{in: append([]byte(preface), in...)}
-		s := NewServer(tr, Options{})
+		s := NewServer(tr, Options{Plain: plain})
 		defer time.AfterFunc(patience, func() { panic("Serve does not return") }).Stop()
-		if err := s.Serve(t.Context(), echo); err == nil && len(s.c.streams) > 0 {
+		if err := s.Serve(t.Context(), echo); err == nil && s.c.open.n > 0 {
 			t.Error("streams outlive their connection")
 		}
 		if s.c.buffered != 0 {
@@ -500,11 +501,12 @@ func FuzzClient(f *testing.F) {
 	_ = r.fr.WriteDataPadded(1, false, []byte("body"), []byte{0})
 	_ = r.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: r.encode("a", "b"), EndHeaders: true, EndStream: true})
 	_ = r.fr.WriteGoAway(1, 0, []byte("bye"))
-	f.Add(seed.Bytes())
-	f.Fuzz(func(t *testing.T, in []byte) {
+	f.Add(seed.Bytes(), false)
+	f.Add(append(appendSettings(nil), appendBlock(nil, plainCodec{}.appendResponse(nil, unaryResponse), 1, true, minFrameSize)...), true)
+	f.Fuzz(func(t *testing.T, in []byte, plain bool) {
 		defer time.AfterFunc(patience, func() { panic("the client does not end") }).Stop()
 		tr := &memory{in: in, start: make(chan struct{})}
-		cl := NewClient(tr, Options{})
+		cl := NewClient(tr, Options{Plain: plain})
 		s, err := cl.Open(request("POST", "/"), false)
 		if err != nil {
 			t.Fatal(err)

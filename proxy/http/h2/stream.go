@@ -11,8 +11,13 @@ import (
 const maxInformational = 16
 
 // Stream is one request and its response. One goroutine may receive (ReadHead,
-// Next, Consume, Read, Trailers) while another one sends (WriteHead, Write,
-// End, WriteTrailers); Reset, Close and OnAbort may be called by any.
+// Receive, Next, Peek, Consume, Read, Trailers) while another one sends
+// (WriteHead, Write, End, WriteTrailers, WriteResponse); Reset, Close and
+// OnAbort may be called by any.
+//
+// A server's stream, and everything seen of it, is its handler's until the
+// handler returns; it then serves another request. A client's stream is reused
+// after Release, and not after Close. A Ref outlives both.
 type Stream struct {
 	c   *mux
 	id  uint32
@@ -21,8 +26,12 @@ type Stream struct {
 	head, connect bool
 
 	// all below is guarded by c.mu
-	canRead  sync.Cond
-	canWrite sync.Cond
+	chain *Stream // in c.open
+	mem   headMem // what req, heads and trailers point into
+
+	// Where the receiving and the sending goroutine park, and whether they do.
+	rsem, wsem       chan struct{}
+	rparked, wparked bool
 
 	heads    []http.Response // received and not read
 	headRead bool            // client: the final head was received
@@ -39,17 +48,74 @@ type Stream struct {
 	localEnd  bool
 	err       error // why the stream failed
 	local     bool  // it was reset here
-	abort     func(error)
+	abort     Aborter
+	aborting  bool // an Aborter is being called
 	closed    bool
 	waiting   bool // it is among the connection's blocked
+	used      bool // server: it was handed to a handler
+	shared    bool // somebody was parked when it was released
 	interrupt bool
 }
 
-func (c *mux) newStream(id uint32) *Stream {
-	s := &Stream{c: c, id: id, recv: c.o.Window, send: int64(c.peer.window), expect: -1}
-	s.canRead.L, s.canWrite.L = &c.mu, &c.mu
-	c.streams[id] = s
+// streams hold memory of streams that are over. What is reused is never named
+// by its address: see Ref.
+var streams sync.Pool
+
+// takeStream returns a fresh stream that is not in the table. mu is held.
+func (c *mux) takeStream(id uint32) *Stream {
+	s, _ := streams.Get().(*Stream)
+	if s == nil {
+		s = &Stream{rsem: make(chan struct{}, 1), wsem: make(chan struct{}, 1)}
+	}
+	s.c, s.id, s.recv, s.send, s.expect = c, id, c.o.Window, int64(c.peer.window), -1
 	return s
+}
+
+// recycle gives a stream back that nobody uses any more. It was released. mu is
+// held.
+func (s *Stream) recycle() {
+	if s.waiting {
+		s.c.unblock(s)
+	}
+	if s.shared {
+		return // whoever was parked is still to look at it
+	}
+	s.mem.clear()
+	clear(s.heads[:cap(s.heads)])
+	*s = Stream{rsem: s.rsem, wsem: s.wsem, mem: s.mem, heads: s.heads[:0], in: chunks{list: s.in.list[:0]}}
+	streams.Put(s)
+}
+
+// waitRead parks the receiving goroutine until wakeRead. mu is held, and free
+// meanwhile.
+func (s *Stream) waitRead() {
+	s.rparked = true
+	s.c.unlock()
+	<-s.rsem
+	s.c.mu.Lock()
+}
+
+// wakeRead lets the receiving goroutine look again. mu is held.
+func (s *Stream) wakeRead() {
+	if s.rparked {
+		s.rparked = false
+		s.c.wakes = append(s.c.wakes, s.rsem)
+	}
+}
+
+// waitWrite and wakeWrite are the same for the sending goroutine.
+func (s *Stream) waitWrite() {
+	s.wparked = true
+	s.c.unlock()
+	<-s.wsem
+	s.c.mu.Lock()
+}
+
+func (s *Stream) wakeWrite() {
+	if s.wparked {
+		s.wparked = false
+		s.c.wakes = append(s.c.wakes, s.wsem)
+	}
 }
 
 // ID is the stream's number on its connection.
@@ -74,18 +140,47 @@ func (s *Stream) Err() error {
 	return s.err
 }
 
-// OnAbort sets a function that is called once when the peer resets the stream
-// or the connection fails, before the exchange is complete; at once if that has
-// happened. It must not block. Reset and Close do not call it.
-func (s *Stream) OnAbort(f func(error)) {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	if s.err != nil && !s.closed && !s.local && !s.delivered() {
-		err := s.err
-		s.c.after = append(s.c.after, func() { f(err) })
+// Aborter is told of the end of a stream that nobody here asked for.
+type Aborter interface{ Aborted(err error) }
+
+// AbortFunc is a function as an Aborter.
+type AbortFunc func(error)
+
+// Aborted implements Aborter.
+func (f AbortFunc) Aborted(err error) { f(err) }
+
+// OnAbort sets what is called once when the peer resets the stream or the
+// connection fails, before the exchange is complete; at once if that has
+// happened. It must not block, nor close the stream. Reset and Close do not call
+// it. It is over, and not called any more, once OnAbort was called with nil, or
+// the stream was closed, released, or left by its handler.
+func (s *Stream) OnAbort(a Aborter) {
+	c := s.c
+	c.mu.Lock()
+	defer c.unlock()
+	if a == nil {
+		s.abort = nil
+		s.waitAborted()
 		return
 	}
-	s.abort = f
+	s.abort = a
+	if s.err != nil && !s.closed && !s.local && !s.delivered() {
+		s.callAbort()
+	}
+}
+
+// callAbort has the Aborter called as soon as mu is free. mu is held.
+func (s *Stream) callAbort() {
+	s.c.aborts = append(s.c.aborts, abortion{s, s.abort, s.err})
+	s.abort, s.aborting = nil, true
+}
+
+// waitAborted waits until no Aborter is being called. mu is held, and free
+// meanwhile.
+func (s *Stream) waitAborted() {
+	for s.aborting {
+		s.c.idle.Wait()
+	}
 }
 
 // delivered says whether a failure takes nothing from this side any more: a
@@ -99,56 +194,12 @@ func (s *Stream) fail(err error) {
 		return
 	}
 	s.err = err
-	if f := s.abort; f != nil && !s.delivered() {
-		s.c.after = append(s.c.after, func() { f(err) })
+	if s.abort != nil && !s.delivered() {
+		s.callAbort()
 	}
 	s.abort = nil
-	s.canRead.Broadcast()
-	s.canWrite.Broadcast()
-}
-
-// ReadHead waits for the next head of the response and stores it in r: any
-// number with status 1xx, one at a time, then the final one. Its views are
-// valid until Close. For the client's side.
-func (s *Stream) ReadHead(r *http.Response) error {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	for len(s.heads) == 0 {
-		if s.err != nil && !s.delivered() {
-			return s.err
-		}
-		if s.remoteEnd {
-			return io.EOF
-		}
-		s.canRead.Wait()
-	}
-	*r = s.heads[0]
-	s.heads = append(s.heads[:0], s.heads[1:]...)
-	return nil
-}
-
-// Next waits for bytes of the body and returns some of them, without taking
-// them: Consume does. The view is valid until Consume or Close. io.EOF means
-// that the body is complete.
-func (s *Stream) Next() ([]byte, error) {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	for {
-		if s.closed || (s.err != nil && !s.delivered()) {
-			return nil, s.failure()
-		}
-		if s.interrupt {
-			s.interrupt = false
-			return nil, ErrInterrupted
-		}
-		if p := s.in.front(); len(p) > 0 {
-			return p, nil
-		}
-		if s.remoteEnd {
-			return nil, io.EOF
-		}
-		s.canRead.Wait()
-	}
+	s.wakeRead()
+	s.wakeWrite()
 }
 
 // Interrupt makes the waiting or else the coming call of Next fail once with
@@ -157,7 +208,7 @@ func (s *Stream) Interrupt() {
 	s.c.mu.Lock()
 	defer s.c.unlock()
 	s.interrupt = true
-	s.canRead.Broadcast()
+	s.wakeRead()
 }
 
 // Room is how many bytes the peer's windows let Write send without waiting.
@@ -175,183 +226,6 @@ func (s *Stream) failure() error {
 	return ErrStreamDone
 }
 
-// Buffered says how many bytes of the body Next would return without waiting,
-// and whether the body is complete with them.
-func (s *Stream) Buffered() (n int, last bool) {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	return s.in.size, s.remoteEnd
-}
-
-// Consume takes n bytes of what Next returned and lets the peer send as many
-// more.
-func (s *Stream) Consume(n int) {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	if s.closed {
-		return
-	}
-	s.in.discard(n)
-	s.c.unbuffer(n)
-	s.giveBack(n)
-}
-
-// Read implements io.Reader: it is Next and Consume in one.
-func (s *Stream) Read(p []byte) (int, error) {
-	b, err := s.Next()
-	if err != nil {
-		return 0, err
-	}
-	n := copy(p, b)
-	s.Consume(n)
-	return n, nil
-}
-
-// Trailers returns the fields that followed the body, after Next or Read
-// returned io.EOF. Valid as long as the head.
-func (s *Stream) Trailers() []http.Field {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	return s.trailers
-}
-
-// WriteHead sends a response's head: any number with status 1xx, then the final
-// one, with which end may end the stream. For the server's side.
-func (s *Stream) WriteHead(r *http.Response, end bool) error {
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	final := r.Status >= 200
-	if err := s.waitHead(len(":status")+3+32+headSize(r.Fields), func() bool { return s.headSent || (end && !final) }); err != nil {
-		return err
-	}
-	s.headSent = final
-	s.c.encodeResponse(r)
-	s.sendBlock(end)
-	return nil
-}
-
-// WriteTrailers sends the fields and ends the stream. Without fields it is End.
-func (s *Stream) WriteTrailers(fields []http.Field) error {
-	if len(fields) == 0 {
-		return s.End()
-	}
-	s.c.mu.Lock()
-	defer s.c.unlock()
-	if err := s.waitHead(headSize(fields), func() bool { return !s.headSent }); err != nil {
-		return err
-	}
-	s.c.encBuf = s.c.encBuf[:0]
-	s.c.encodeFields(fields)
-	s.sendBlock(true)
-	return nil
-}
-
-// waitHead waits until a head of the given size may be queued. mu is held.
-func (s *Stream) waitHead(size int, wrong func() bool) error {
-	for {
-		switch {
-		case s.err != nil:
-			return s.err
-		case s.localEnd || s.closed || wrong():
-			return ErrStreamDone
-		case uint64(size) > uint64(s.c.peer.headerList):
-			return ErrHeadTooLarge
-		case len(s.c.out) < outLimit:
-			return nil
-		}
-		s.waitConn()
-	}
-}
-
-func (s *Stream) sendBlock(end bool) {
-	c := s.c
-	c.out = appendBlock(c.out, c.encBuf, s.id, end, c.frameLimit())
-	if end {
-		s.ended()
-	}
-	c.kick()
-}
-
-// Write sends p as DATA. It returns when all of it is queued, which waits for
-// the peer's windows; n is what was queued before an error.
-func (s *Stream) Write(p []byte) (n int, err error) { return s.write(p, false) }
-
-// WriteEnd is Write, and End with the last frame.
-func (s *Stream) WriteEnd(p []byte) (n int, err error) { return s.write(p, true) }
-
-// End ends this side of the stream.
-func (s *Stream) End() error {
-	_, err := s.write(nil, true)
-	return err
-}
-
-func (s *Stream) write(p []byte, end bool) (n int, err error) {
-	c := s.c
-	c.mu.Lock()
-	defer c.unlock()
-	for {
-		if s.err != nil {
-			return n, s.err
-		}
-		if s.localEnd || !s.headSent || s.closed {
-			return n, ErrStreamDone
-		}
-		if len(p) == 0 {
-			break
-		}
-		if s.send <= 0 {
-			s.canWrite.Wait()
-			continue
-		}
-		if c.sendAvail <= 0 || len(c.out) >= outLimit {
-			s.waitConn()
-			continue
-		}
-		k := min(int64(len(p)), s.send, c.sendAvail, int64(c.frameLimit()))
-		last := end && k == int64(len(p))
-		flags := uint8(0)
-		if last {
-			flags = flagEndStream
-		}
-		c.out = append(appendHeader(c.out, int(k), frameData, flags, s.id), p[:k]...)
-		c.calm.useful(1)
-		s.send -= k
-		c.sendAvail -= k
-		p, n = p[k:], n+int(k)
-		c.kick()
-		if last {
-			s.ended()
-			return n, nil
-		}
-	}
-	if end {
-		c.out = appendHeader(c.out, 0, frameData, flagEndStream, s.id)
-		c.kick()
-		s.ended()
-	}
-	return n, nil
-}
-
-// waitConn waits for the connection's window or output buffer. mu is held.
-func (s *Stream) waitConn() {
-	if !s.waiting {
-		s.waiting = true
-		s.c.blocked = append(s.c.blocked, s)
-	}
-	s.canWrite.Wait()
-}
-
-// ended notes that this side has sent its last frame. mu is held.
-func (s *Stream) ended() {
-	s.localEnd = true
-	if !s.c.client {
-		s.c.calm.answered(1)
-	}
-	if s.remoteEnd {
-		s.c.remove(s)
-	}
-}
-
 // Reset ends the stream with RST_STREAM, unless it has ended or failed. Every
 // blocked and later call fails with a StreamError of this code.
 func (s *Stream) Reset(code Code) {
@@ -366,36 +240,76 @@ func (s *Stream) reset(code Code, reason string) {
 	if s.err == nil && !(s.localEnd && s.remoteEnd) {
 		c.resets.add(s.id)
 		c.out = appendReset(c.out, s.id, code)
-		c.kick()
+		c.kick(false)
 	}
 	s.abort, s.local = nil, true
-	s.fail(&StreamError{Code: code, Reason: reason})
-	s.canRead.Broadcast()
+	if s.err == nil {
+		s.fail(&StreamError{Code: code, Reason: reason})
+	}
+	s.wakeRead()
 	c.remove(s)
 }
 
-// Close releases the stream, resetting it with CANCEL if it is not complete.
-// Each stream that a client opened must be closed; a handler's is closed when
-// the handler returns.
+// Close ends the use of the stream, resetting it with CANCEL if it is not
+// complete. Each stream that a client opened must be closed or released; a
+// handler's is released when the handler returns.
 func (s *Stream) Close() {
 	s.c.mu.Lock()
 	defer s.c.unlock()
 	s.release(CodeCancel)
 }
 
-// release is Close with the given code; mu is held.
+// Release is Close, and gives the stream back to be used again: neither it nor
+// any view of its heads and bodies may be touched any more, by anybody. A Ref
+// may.
+func (s *Stream) Release() {
+	c := s.c
+	c.mu.Lock()
+	s.release(CodeCancel)
+	s.recycle()
+	c.unlock()
+}
+
+// release is Close with the given code; mu is held, and free while an Aborter
+// is being called.
 func (s *Stream) release(code Code) {
 	if s.closed {
 		return
 	}
+	s.shared = s.rparked || s.wparked
 	s.abort = nil
 	if s.err == nil && !(s.localEnd && s.remoteEnd) {
 		s.reset(code, "")
 	}
+	s.waitAborted()
 	s.closed = true
-	s.canRead.Broadcast()
-	s.canWrite.Broadcast()
+	s.wakeRead()
+	s.wakeWrite()
 	n := s.in.size
 	s.in.free()
 	s.c.unbuffer(n)
 }
+
+// Ref names a stream for as long as anybody likes, also when the stream is over
+// and its memory serves another one.
+type Ref struct {
+	c  *mux
+	id uint32
+}
+
+// Ref returns the stream's name.
+func (s *Stream) Ref() Ref { return Ref{s.c, s.id} }
+
+// Reset is Stream.Reset unless the stream is over. It never blocks.
+func (r Ref) Reset(code Code) {
+	if r.c == nil {
+		return
+	}
+	r.c.mu.Lock()
+	defer r.c.unlock()
+	if s := r.c.open.get(r.id); s != nil {
+		s.reset(code, "")
+	}
+}
+
+var _ io.Reader = (*Stream)(nil)

@@ -2,35 +2,87 @@ package h2
 
 import (
 	"runtime"
-	"strings"
+	"sync"
 
 	"github.com/weftmesh/weft/proxy/http"
-	"golang.org/x/net/http2/hpack"
 )
 
-// blockBuffer is where the HPACK encoder writes.
-type blockBuffer []byte
-
-func (b *blockBuffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+// tryFlusher is a Transport that can send without waiting.
+type tryFlusher interface {
+	// TryFlush is Flush as far as the system takes it at once; done is false
+	// where something is left, which Flush then sends.
+	TryFlush() (done bool, err error)
 }
 
-// kick starts the writer where none runs. mu is held.
-func (c *mux) kick() {
-	if len(c.out) > 0 && !c.flushing && !c.ended {
-		c.flushing = true
-		go c.flush()
+const (
+	// fewStreams is how many open streams are too few to gather frames of: the
+	// goroutine that queued the last one writes them itself. Above it one flusher
+	// lets everybody who is ready queue first.
+	fewStreams = 2
+	// hereLimit is how much such a goroutine writes, in bytes: as much as the
+	// transport takes without waiting for the peer.
+	hereLimit = 16 << 10
+)
+
+// outBuffer is pooled memory for frames; an idle connection has none.
+type outBuffer struct{ b []byte }
+
+// What the pool takes and gives, in bytes.
+const (
+	freshOut = 4 << 10
+	keepOut  = 3 * outLimit
+)
+
+var outBuffers sync.Pool
+
+// takeOut returns an empty buffer. mu is held.
+func (c *mux) takeOut() []byte {
+	x, _ := outBuffers.Get().(*outBuffer)
+	if x == nil {
+		x = &outBuffer{make([]byte, 0, freshOut)}
 	}
+	b := x.b
+	x.b = nil
+	c.boxes = append(c.boxes, x)
+	return b
 }
+
+// giveOut gives the buffers back, which are empty. mu is held.
+func (c *mux) giveOut() {
+	for i, b := range [...][]byte{c.out, c.spare} {
+		if i < len(c.boxes) && cap(b) >= freshOut && cap(b) <= keepOut {
+			c.boxes[i].b = b[:0]
+			outBuffers.Put(c.boxes[i])
+		}
+	}
+	clear(c.boxes)
+	c.out, c.spare, c.boxes = nil, nil, c.boxes[:0]
+}
+
+// rested gives back what a connection without streams and frames does not need.
+// mu is held.
+func (c *mux) rested() {
+	c.giveOut()
+	c.codec.trim()
+	c.open.trim()
+}
+
+// kick has what was queued written once mu is free; later says that more is
+// going to be queued at once. mu is held.
+func (c *mux) kick(later bool) { c.dirty, c.later = true, later }
 
 // kickLast starts the writer for the last time; it closes the connection's
 // outgoing side once everything is written. mu is held.
 func (c *mux) kickLast() {
 	if !c.flushing {
 		c.flushing = true
-		go c.flush()
+		go c.flushFn()
 	}
+}
+
+// mayFlushHere says whether the goroutine that holds mu may write. mu is held.
+func (c *mux) mayFlushHere() bool {
+	return c.try != nil && c.open.n <= fewStreams && len(c.out) <= hereLimit
 }
 
 // reply notes that n bytes were queued in answer to a frame of the peer. mu is
@@ -39,52 +91,99 @@ func (c *mux) reply(n int) *ConnError {
 	if c.replies += n; c.replies > replyLimit {
 		return connErr(CodeEnhanceYourCalm, "answers are not read")
 	}
-	c.kick()
+	c.kick(false)
 	return nil
 }
 
-// flush writes what is queued until nothing is. It is the only goroutine that
-// writes; there is at most one at a time.
+// flush is the goroutine that writes; flushing was set for it.
 func (c *mux) flush() {
 	c.mu.Lock()
-	if len(c.streams) > 2 {
+	if c.open.n > fewStreams && !c.left {
 		// Whoever is ready to send adds its frames to this batch first.
 		c.unlock()
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	var buf []byte
+	c.writeOut(false)
+}
+
+// writeOut writes what is queued until nothing is. The caller has set flushing,
+// so that there is one at a time. With here it never waits for the peer, and
+// leaves what is too much to a goroutine. mu is held, and free afterwards.
+func (c *mux) writeOut(here bool) {
 	var err error
-	for err == nil && len(c.out) > 0 {
-		buf, c.out = c.out, buf[:0]
-		c.replies = 0
+	var taken uint64
+	for err == nil && (c.left || len(c.out) > 0) {
+		if here && (c.ended || len(c.out) > hereLimit) {
+			break
+		}
+		var buf []byte
 		handed := c.handed
-		if c.client && !c.ended {
-			c.handed = max(c.nextOwn, 2) - 2
+		if !c.left {
+			if c.spare == nil {
+				c.spare = c.takeOut()
+			}
+			buf, c.out, c.spare = c.out, c.spare[:0], nil
+			c.replies = 0
+			if c.client && !c.ended {
+				c.handed = max(c.nextOwn, 2) - 2
+			}
 		}
 		c.unlock()
-		taken := c.t.Taken()
-		if _, err = c.t.Write(buf); err == nil {
+		if c.client {
+			taken = c.t.Taken()
+		}
+		if len(buf) > 0 {
+			_, err = c.t.Write(buf)
+		}
+		done := true
+		if err == nil && here {
+			done, err = c.try.TryFlush()
+		} else if err == nil {
 			err = c.t.Flush()
 		}
-		nothing := err != nil && c.t.Taken() == taken
+		nothing := err != nil && c.client && c.t.Taken() == taken
 		c.mu.Lock()
-		if nothing {
+		if buf != nil {
+			c.spare = buf[:0]
+		}
+		if c.left = !done && err == nil; nothing {
 			c.handed = handed
 		}
 		c.wakeBlocked()
+		if c.left {
+			break
+		}
 	}
-	if err != nil {
-		c.end(&ConnError{Code: CodeInternal, Reason: "write failed", Err: err})
+	switch {
+	case err != nil:
+		c.end(&ConnError{Code: CodeInternal, Reason: "write failed", Err: notEOF(err)})
 		c.after = append(c.after, c.close)
-	} else if c.ended {
-		c.after = append(c.after, func() { _ = c.t.CloseWrite() })
-	} else if len(c.streams) == 0 && cap(c.out) > idleBuffer {
-		c.out = nil
+	case here && (c.left || c.ended || len(c.out) > 0):
+		go c.flushFn() // it goes on in our place
+		c.unlock()
+		return
+	case c.ended:
+		c.after = append(c.after, c.closeWrite)
+	case c.open.n == 0:
+		c.rested()
 	}
 	c.flushing = false
 	c.idle.Broadcast()
 	c.unlock()
+}
+
+func (c *mux) closeWrite() { _ = c.t.CloseWrite() }
+
+// unblock takes a writer out of those that wait. mu is held.
+func (c *mux) unblock(s *Stream) {
+	for i, x := range c.blocked {
+		if x == s {
+			c.blocked = append(c.blocked[:i], c.blocked[i+1:]...)
+			break
+		}
+	}
+	s.waiting = false
 }
 
 // wakeBlocked lets the writers that wait for the connection look again. mu is
@@ -92,7 +191,7 @@ func (c *mux) flush() {
 func (c *mux) wakeBlocked() {
 	for i, s := range c.blocked {
 		s.waiting = false
-		s.canWrite.Signal()
+		s.wakeWrite()
 		c.blocked[i] = nil
 	}
 	c.blocked = c.blocked[:0]
@@ -102,88 +201,34 @@ func (c *mux) wakeBlocked() {
 // larger limit is not used: frames of one stream must not hold up others.
 func (c *mux) frameLimit() int { return min(int(c.peer.frameSize), minFrameSize) }
 
-// encodeRequest encodes a request's head into encBuf; mu is held until it is
-// queued, since heads must leave in the order encoded.
-func (c *mux) encodeRequest(r *http.Request) {
-	c.encBuf = c.encBuf[:0]
-	c.put(":method", string(r.Method))
-	connect := string(r.Method) == "CONNECT"
-	if !connect || len(r.Protocol) > 0 {
-		scheme := "http"
-		if len(r.Scheme) > 0 {
-			scheme = string(r.Scheme)
-		}
-		c.put(":scheme", scheme)
-		path := "/"
-		if len(r.Target) > 0 {
-			path = string(r.Target)
-		}
-		c.put(":path", path)
+// beginHead makes room for a frame's header; endHead fills it in. In between a
+// codec appends the block to out. mu is held all the time, since heads must
+// leave in the order encoded.
+func (c *mux) beginHead() int {
+	if c.out == nil {
+		c.out = c.takeOut()
 	}
-	authority := r.Authority
-	if connect && len(authority) == 0 {
-		authority = r.Target
-	}
-	if len(authority) > 0 {
-		c.put(":authority", string(authority))
-	}
-	if len(r.Protocol) > 0 {
-		c.put(":protocol", string(r.Protocol))
-	}
-	c.encodeFields(r.Fields)
+	at := len(c.out)
+	c.out = append(c.out, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	return at
 }
 
-func (c *mux) encodeResponse(r *http.Response) {
-	c.encBuf = c.encBuf[:0]
-	s := r.Status
-	c.put(":status", string([]byte{byte('0' + s/100%10), byte('0' + s/10%10), byte('0' + s%10)}))
-	c.encodeFields(r.Fields)
-}
-
-// encodeFields encodes fields without those that are not for HTTP/2 (RFC 9113,
-// section 8.2.2) and with names in lower case.
-func (c *mux) encodeFields(fields []http.Field) {
-	for i := range fields {
-		name := lower(fields[i].Name)
-		if name == "" || name[0] == ':' || name == "host" || connectionSpecific(name) ||
-			(name == "te" && !strings.EqualFold(string(fields[i].Value), "trailers")) {
-			continue
-		}
-		c.put(name, string(fields[i].Value))
+func (c *mux) endHead(at int, id uint32, end bool) {
+	block := c.out[at+frameHeaderLen:]
+	if len(block) > c.frameLimit() {
+		// Rare: frames above the peer's size.
+		c.out = appendBlock(c.out[:at], append([]byte(nil), block...), id, end, c.frameLimit())
+		return
 	}
-}
-
-func (c *mux) put(name, value string) {
-	// Short secrets must not be guessable through the compression (RFC 7541,
-	// section 7.1.3).
-	secret := name == "authorization" || name == "proxy-authorization" || (name == "cookie" && len(value) < 20)
-	// Writing to a blockBuffer cannot fail.
-	_ = c.enc.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: secret})
-}
-
-// headSize is the size of a field section as SETTINGS_MAX_HEADER_LIST_SIZE
-// counts it, in bytes.
-func headSize(fields []http.Field) int {
-	n := 0
-	for i := range fields {
-		n += len(fields[i].Name) + len(fields[i].Value) + 32
+	flags := uint8(flagEndHeaders)
+	if end {
+		flags |= flagEndStream
 	}
-	return n
+	appendHeader(c.out[at:at], len(block), frameHeaders, flags, id)
 }
 
-func lower(b []byte) string {
-	for _, ch := range b {
-		if ch >= 'A' && ch <= 'Z' {
-			return strings.ToLower(string(b))
-		}
-	}
-	return string(b)
-}
-
-func connectionSpecific(name string) bool {
-	switch name {
-	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
-		return true
-	}
-	return false
+// tooLarge says whether the peer's limit forbids a head, of which other bytes
+// are not in fields.
+func (c *mux) tooLarge(other int, fields []http.Field) bool {
+	return c.peer.headerList != 1<<32-1 && uint64(other+headSize(fields)) > uint64(c.peer.headerList)
 }
