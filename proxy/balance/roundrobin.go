@@ -5,40 +5,36 @@ import (
 	"sync/atomic"
 )
 
-// roundRobin needs two counters: one walks over the whole set, the other over
+// roundRobin needs two counters: one walks over the whole group, the other over
 // what is fit whenever the first falls on a member that is not. So the share
 // of an unfit member is spread evenly, and does not all fall to its neighbour.
 type roundRobin struct {
 	turn, spare atomic.Uint64
 }
 
-// NewRoundRobin returns the picker that takes members in turn, in proportion
-// to their weights.
-func NewRoundRobin() Picker { return &roundRobin{} }
-
-func (p *roundRobin) Pick(s *Set, now int64, skip *Skip) int {
-	n := len(s.entries)
-	switch n {
-	case 0:
-		return None
-	case 1:
-		return 0
+func (p *roundRobin) choose(s *Set, g *group, q *Query) int {
+	n := len(g.index)
+	if n == 1 {
+		return s.only(g, q)
 	}
-	var i int
-	if t := p.turn.Add(1) - 1; s.sum == nil {
-		i = int(t % uint64(n))
+	var i uint32
+	if t := p.turn.Add(1) - 1; g.sum == nil {
+		i = g.index[t%uint64(n)]
 	} else {
-		i = s.at(golden(t, s.total()))
+		i = g.index[g.at(golden(t, g.total()))]
 	}
-	if s.fit(i, now, skip, first) {
-		return i
+	if s.fit(i, q, g.panic) {
+		return int(i)
 	}
-	r, total, _ := s.fittest(now, skip)
+	total, count := s.fitting(g, q)
+	if count == 0 {
+		return None
+	}
 	t := p.spare.Add(1) - 1
-	if s.sum == nil {
-		return s.drawFit(t%total, now, skip, r, None)
+	if g.sum == nil {
+		return toIndex(s.nth(g, q, t%total, none))
 	}
-	return s.drawFit(golden(t, total), now, skip, r, None)
+	return toIndex(s.nth(g, q, golden(t, total), none))
 }
 
 // golden is term t of the golden-ratio sequence, scaled to [0, n): of any run

@@ -1,13 +1,12 @@
 package config
 
 import (
-	"fmt"
 	"math"
-	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -17,93 +16,126 @@ type cluster struct {
 	// eds is the name of its endpoints' resource; empty where they come
 	// otherwise.
 	eds string
-	// static are the endpoints of a cluster that carries them itself.
-	static []upstream.EndpointSpec
+	// static are the endpoints of a cluster that carries them itself, and
+	// overprovisioning is what its assignment says.
+	static           []upstream.EndpointSpec
+	overprovisioning uint32
 }
 
-// Values of Cluster.DiscoveryType and Cluster.LbPolicy.
+// Values of Cluster.DiscoveryType.
 const (
 	typeStatic      = 0
 	typeLogicalDNS  = 2
 	typeEDS         = 3
 	typeOriginalDst = 4
-
-	policyRoundRobin   = 0
-	policyLeastRequest = 1
 )
 
+// clusterParts is what is put together when all of a cluster has been read.
+type clusterParts struct {
+	*cluster
+	kind, policy uint32
+	assigned     *assignment
+	meta         map[string]string
+	outlier      *balance.Outlier
+	lb           lbConfigs
+	panic        float64 // percent; below 0 where it is not set
+}
+
 func decodeCluster(b []byte) (*cluster, error) {
-	c := &cluster{}
-	var kind, policy uint32
-	var assigned *assignment
-	err := eachField(b, func(f field) error {
+	c := &clusterParts{cluster: &cluster{}, lb: defaultLB(), panic: -1}
+	err := eachField(b, c.field)
+	if err == nil {
+		err = c.settle()
+	}
+	return c.cluster, err
+}
+
+func (c *clusterParts) field(f field) error {
+	switch f.num {
+	case 1:
+		return f.str(&c.spec.Name)
+	case 2:
+		return f.uint32(&c.kind)
+	case 3:
+		return f.in("eds_cluster_config", c.decodeEDS)
+	case 4:
+		return f.duration("connect_timeout", &c.spec.ConnectTimeout)
+	case 6:
+		return f.uint32(&c.policy)
+	case 8:
+		return unsupported("health_checks")
+	case 10:
+		return f.in("circuit_breakers", c.decodeBreakers)
+	case 19:
+		return f.in("outlier_detection", func(b []byte) (err error) {
+			c.outlier, err = decodeOutlier(b)
+			return err
+		})
+	case 24:
+		return f.in("transport_socket", func(b []byte) error {
+			name, a, _, err := decodeNamedAny(b, 3)
+			if err == nil && a.url != urlRawBuffer {
+				err = unsupported("%q for every endpoint", name)
+			}
+			return err
+		})
+	case 25:
+		return f.in("metadata", func(b []byte) (err error) {
+			c.meta, _, err = weftMetadata(b)
+			return err
+		})
+	case 30:
+		return f.in("upstream_connection_options", c.decodeConnectionOptions)
+	case 33:
+		return f.in("load_assignment", func(b []byte) (err error) {
+			c.assigned, err = decodeAssignment(b)
+			return err
+		})
+	case 9, 14, 29, 36:
+		return c.decodeHTTP(f)
+	case 23, 27, 34, 37, 52, 56:
+		return c.decodeLB(f)
+	case 22, 38, 40, 41:
+		return unsupported("subsets, cluster types, filters and policies of extensions (field %d)", f.num)
+	case 51:
+		if f.u != 0 {
+			return unsupported("connection_pool_per_downstream_connection")
+		}
+	}
+	return nil
+}
+
+func (c *clusterParts) decodeEDS(b []byte) error {
+	return eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.str(&c.spec.Name)
+			return f.in("eds_config", decodeSource)
 		case 2:
-			return f.uint32(&kind)
-		case 3:
-			return f.in("eds_cluster_config", func(b []byte) error {
-				return eachField(b, func(f field) error {
-					switch f.num {
-					case 1:
-						return f.in("eds_config", decodeSource)
-					case 2:
-						return f.str(&c.eds)
-					}
-					return nil
-				})
-			})
-		case 4:
-			return f.in("connect_timeout", func(b []byte) (err error) {
-				c.spec.ConnectTimeout, err = decodeDuration(b)
-				return err
-			})
-		case 6:
-			return f.uint32(&policy)
-		case 24:
-			return f.in("transport_socket", func(b []byte) error {
-				name, a, _, err := decodeNamedAny(b, 3)
-				if err == nil && a.url != urlRawBuffer {
-					err = unsupported("%q for every endpoint", name)
-				}
-				return err
-			})
-		case 25:
-			return f.in("metadata", func(b []byte) error {
-				m, _, err := weftMetadata(b)
-				c.spec.Service, c.spec.Namespace, c.spec.ServicePort = m["service"], m["namespace"], m["port"]
-				return err
-			})
-		case 33:
-			return f.in("load_assignment", func(b []byte) (err error) {
-				assigned, err = decodeAssignment(b)
-				return err
-			})
-		case 22, 38, 40, 41:
-			return unsupported("subsets, cluster types, filters and policies of extensions (field %d)", f.num)
+			return f.str(&c.eds)
 		}
 		return nil
 	})
-	if err == nil {
-		err = c.settle(kind, policy, assigned)
-	}
-	return c, err
 }
 
-func (c *cluster) settle(kind, policy uint32, a *assignment) error {
-	switch policy {
-	case policyRoundRobin:
-		c.spec.Policy = upstream.RoundRobin
-	case policyLeastRequest:
-		c.spec.Policy = upstream.PeakEWMA
-	default:
-		return unsupported("lb_policy %d", policy)
+// settle checks what the fields come to together.
+func (c *clusterParts) settle() error {
+	m := c.meta
+	c.spec.Service, c.spec.Namespace, c.spec.ServicePort = m["service"], m["namespace"], m["port"]
+	if err := c.settleKind(); err != nil {
+		return err
 	}
-	if kind != typeEDS {
+	if err := c.settleDetection(); err != nil {
+		return err
+	}
+	return c.settleBalance()
+}
+
+func (c *clusterParts) settleKind() error {
+	a := c.assigned
+	if c.kind != typeEDS {
 		c.eds = ""
 	}
-	switch kind {
+	switch c.kind {
 	case typeEDS:
 		c.spec.Kind = upstream.Pushed
 		if c.eds == "" {
@@ -117,7 +149,7 @@ func (c *cluster) settle(kind, policy uint32, a *assignment) error {
 		if a.host != "" {
 			return invalid("the host name %q in a STATIC cluster", a.host)
 		}
-		c.static = a.endpoints
+		c.static, c.overprovisioning = a.endpoints, a.overprovisioning
 	case typeLogicalDNS:
 		c.spec.Kind = upstream.DNS
 		if a == nil || a.host == "" && len(a.endpoints) != 1 || len(a.endpoints) > 1 {
@@ -130,232 +162,59 @@ func (c *cluster) settle(kind, policy uint32, a *assignment) error {
 	case typeOriginalDst:
 		c.spec.Kind = upstream.OriginalDestination
 	default:
-		return unsupported("type %d", kind)
+		return unsupported("type %d", c.kind)
 	}
 	return nil
 }
 
-// decodeDuration reads a google.protobuf.Duration that is above zero.
-func decodeDuration(b []byte) (time.Duration, error) {
-	var sec, nano int64
-	err := eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			sec = int64(f.u)
-		case 2:
-			nano = int64(f.u)
+// settleDetection chooses between outlier detection and failure accrual. The
+// latter is ours; standard clients read the former beside it.
+func (c *clusterParts) settleDetection() error {
+	d := &c.spec.Detection
+	switch kind := c.meta["accrual"]; kind {
+	case "":
+		if c.outlier != nil {
+			d.Outliers, d.Outlier = true, *c.outlier
 		}
 		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	if sec < 0 || nano < 0 || nano >= 1e9 || sec > math.MaxInt64/int64(time.Second)-1 || sec+nano == 0 {
-		return 0, invalid("a duration of %d s and %d ns", sec, nano)
-	}
-	return time.Duration(sec)*time.Second + time.Duration(nano), nil
-}
-
-// assignment is envoy.config.endpoint.v3.ClusterLoadAssignment. host and port
-// are set where an endpoint's address is a name.
-type assignment struct {
-	name      string
-	endpoints []upstream.EndpointSpec
-	host      string
-	port      uint16
-}
-
-// Values of HealthStatus.
-const (
-	healthUnknown   = 0
-	healthHealthy   = 1
-	healthUnhealthy = 2
-	healthDraining  = 3
-	healthTimeout   = 4
-	healthDegraded  = 5
-)
-
-func decodeAssignment(b []byte) (*assignment, error) {
-	a := &assignment{}
-	err := eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			return f.str(&a.name)
-		case 2:
-			return f.in("endpoints", a.decodeLocality)
-		}
-		return nil
-	})
-	return a, err
-}
-
-func (a *assignment) decodeLocality(b []byte) error {
-	var zone string
-	from := len(a.endpoints)
-	err := eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			return f.in("locality", func(b []byte) error {
-				return eachField(b, func(f field) error {
-					if f.num == 2 {
-						return f.str(&zone)
-					}
-					return nil
-				})
-			})
-		case 2:
-			return f.in("lb_endpoints["+itoa(len(a.endpoints)-from)+"]", a.decodeEndpoint)
-		case 5:
-			if f.u != 0 {
-				return unsupported("priority %d", f.u)
-			}
-		case 8:
-			return unsupported("leds_cluster_locality_config")
-		}
-		return nil
-	})
-	for i := from; i < len(a.endpoints); i++ {
-		a.endpoints[i].Zone = zone
-	}
-	return err
-}
-
-func (a *assignment) decodeEndpoint(b []byte) error {
-	var e upstream.EndpointSpec
-	var host, tlsMode string
-	var port, health uint32
-	weight := uint32(1)
-	var m map[string]string
-	err := eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			return f.in("endpoint", func(b []byte) error {
-				return eachField(b, func(f field) error {
-					if f.num == 1 {
-						return f.in("address", func(b []byte) (err error) {
-							host, port, err = decodeAddress(b)
-							return err
-						})
-					}
-					return nil
-				})
-			})
-		case 2:
-			return f.uint32(&health)
-		case 3:
-			return f.in("metadata", func(b []byte) (err error) {
-				m, tlsMode, err = weftMetadata(b)
-				return err
-			})
-		case 4:
-			return at("load_balancing_weight", f.wrappedUint32(&weight))
-		case 5:
-			return unsupported("endpoint_name")
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	switch health {
-	case healthUnknown, healthHealthy, healthDegraded:
-	case healthDraining:
-		e.Draining = true
-	case healthUnhealthy, healthTimeout:
-		return nil
+	case "consecutive":
 	default:
-		return unsupported("health_status %d", health)
+		return invalid("metadata: weft.accrual: %q", kind)
 	}
-	if weight == 0 {
-		return invalid("load_balancing_weight 0")
-	}
-	if port == 0 || port > 65535 {
-		return invalid("port %d", port)
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Zone() != "" {
-		if host == "" || strings.ContainsAny(host, " /:[]") || addr.Zone() != "" {
-			return invalid("address %q", host)
+	// Linkerd's defaults of balancer.linkerd.io/failure-accrual-consecutive-*.
+	d.Accrual = balance.Accrual{MaxFailures: 7, MinPenalty: time.Second, MaxPenalty: time.Minute, Jitter: 0.5}
+	a := &d.Accrual
+	if v, ok := c.meta["accrual_max_failures"]; ok {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil || n == 0 {
+			return invalid("metadata: weft.accrual_max_failures: %q", v)
 		}
-		if a.host != "" {
-			return invalid("two host names: %q and %q", a.host, host)
-		}
-		a.host, a.port = host, uint16(port)
-		return nil
+		a.MaxFailures = uint32(n)
 	}
-	e.Address = netip.AddrPortFrom(addr.Unmap(), uint16(port))
-	e.Weight, e.Workload, e.Namespace, e.Owner = weight, m["workload"], m["namespace"], m["owner"]
-	if id := m["identity"]; id != "" {
-		if e.Identity, err = identity.ParseID(id); err != nil {
-			return fmt.Errorf("metadata: weft.identity: %w", err)
+	for key, to := range map[string]*time.Duration{"accrual_min_penalty": &a.MinPenalty, "accrual_max_penalty": &a.MaxPenalty} {
+		if v, ok := c.meta[key]; ok {
+			n, err := time.ParseDuration(v)
+			if err != nil || n <= 0 {
+				return invalid("metadata: weft.%s: %q", key, v)
+			}
+			*to = n
 		}
-	} else if tlsMode != "" && tlsMode != "disabled" {
-		// Without an identity to demand it would be dialled in plaintext.
-		return invalid("endpoint %s has tlsMode %s but no weft.identity", e.Address, tlsMode)
 	}
-	a.endpoints = append(a.endpoints, e)
+	if v, ok := c.meta["accrual_jitter"]; ok {
+		n, err := strconv.ParseFloat(v, 64)
+		if err != nil || n < 0 || n > 100 || math.IsNaN(n) {
+			return invalid("metadata: weft.accrual_jitter: %q", v)
+		}
+		a.Jitter = n
+	}
+	if a.MaxPenalty < a.MinPenalty {
+		return invalid("metadata: weft.accrual_max_penalty %s is below accrual_min_penalty %s", a.MaxPenalty, a.MinPenalty)
+	}
 	return nil
 }
 
-// decodeAddress reads an Address that is a TCP socket_address.
-func decodeAddress(b []byte) (host string, port uint32, err error) {
-	err = eachField(b, func(f field) error {
-		if f.num != 1 {
-			return unsupported("an address other than socket_address (field %d)", f.num)
-		}
-		return f.in("socket_address", func(b []byte) error {
-			return eachField(b, func(f field) error {
-				switch f.num {
-				case 1:
-					if f.u != 0 {
-						return unsupported("protocol %d", f.u)
-					}
-				case 2:
-					return f.str(&host)
-				case 3:
-					return f.uint32(&port)
-				case 4, 7:
-					return unsupported("named_port and network namespaces (field %d)", f.num)
-				}
-				return nil
-			})
-		})
-	})
-	return host, port, err
-}
-
-// decodeSecret reads the trust bundle of a Secret.
-func decodeSecret(b []byte) (name string, bundle *identity.Bundle, err error) {
-	var pem []byte
-	err = eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			return f.str(&name)
-		case 4:
-			return f.in("validation_context", func(b []byte) error {
-				return eachField(b, func(f field) error {
-					if f.num != 1 {
-						return nil
-					}
-					return f.in("trusted_ca", func(b []byte) error {
-						return eachField(b, func(f field) (err error) {
-							switch f.num {
-							case 2, 3:
-								pem, err = f.msg()
-								return err
-							}
-							return unsupported("a data source that is not inline (field %d)", f.num)
-						})
-					})
-				})
-			})
-		case 2, 3, 5:
-			return unsupported("a secret other than validation_context (field %d)", f.num)
-		}
-		return nil
-	})
-	if err == nil {
-		bundle, err = identity.ParseBundlePEM(pem)
-	}
-	return name, bundle, at("trusted_ca", err)
+// locality reads region/zone/subzone.
+func locality(s string) balance.Locality {
+	p := append(strings.SplitN(s, "/", 3), "", "")
+	return balance.Locality{Region: p[0], Zone: p[1], SubZone: p[2]}
 }

@@ -168,7 +168,7 @@ func TestRoutesRoundTrip(t *testing.T) {
 					{Name: invalidBackend, Weight: wrapperspb.UInt32(10)}, {Name: clusterB}}}}}}},
 		&routev3.Route{Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: "/exact"}},
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 500,
-				Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "none"}}}}},
+				Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: noBackend}}}}},
 		&routev3.Route{Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "/r.*"}}},
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterB}}}},
 		&routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterA}}}},
@@ -181,7 +181,7 @@ func TestRoutesRoundTrip(t *testing.T) {
 	want := []rule{
 		{name: "first", origin: "HTTPRoute production/api",
 			match: route.MatchSpec{Path: route.SegmentPrefix, PathValue: "/v1",
-				Headers: []route.ValueMatch{{Name: ":method", Value: "GET"}, {Name: "x-user", Value: "a.*", Regex: true}},
+				Headers: []route.ValueMatch{{Name: ":method", Value: "GET"}, {Name: "x-user", Value: "a.*", Kind: route.Regex}},
 				Query:   []route.ValueMatch{{Name: "q", Value: "1"}}},
 			headers: filter.Step{Request: filter.NewHeaderOps(h("X-Set", "100%"), h("X-Add", "1"), []string{"X-Gone"}),
 				Response: filter.NewHeaderOps(h("X-Res", "r"), nil, []string{"Server"})},
@@ -226,10 +226,10 @@ func TestClustersRoundTrip(t *testing.T) {
 		m    *clusterv3.Cluster
 		want cluster
 	}{
-		{full, cluster{eds: clusterA, spec: upstream.Spec{Name: clusterA, ConnectTimeout: 1500 * time.Millisecond, Service: "api", Namespace: "production", ServicePort: "80"}}},
-		{named, cluster{eds: "other", spec: upstream.Spec{Name: "b", Policy: upstream.RoundRobin, ConnectTimeout: time.Second}}},
-		{external, cluster{spec: upstream.Spec{Name: "e", Kind: upstream.DNS, Policy: upstream.RoundRobin, Host: "db.example.com", Port: 80}}},
-		{static, cluster{spec: upstream.Spec{Name: "s", Policy: upstream.RoundRobin}, static: []upstream.EndpointSpec{endpoint("10.0.0.7:80")}}},
+		{full, cluster{eds: clusterA, spec: upstream.Spec{Name: clusterA, Balance: least(), ConnectTimeout: 1500 * time.Millisecond, Service: "api", Namespace: "production", ServicePort: "80"}}},
+		{named, cluster{eds: "other", spec: upstream.Spec{Name: "b", Balance: roundRobin(), ConnectTimeout: time.Second}}},
+		{external, cluster{spec: upstream.Spec{Name: "e", Kind: upstream.DNS, Balance: roundRobin(), Host: "db.example.com", Port: 80}}},
+		{static, cluster{spec: upstream.Spec{Name: "s", Balance: roundRobin()}, static: []upstream.EndpointSpec{endpoint("10.0.0.7:80")}}},
 	} {
 		got, err := readCluster(c.m.Name, wire(t, c.m))
 		if err != nil {
@@ -257,10 +257,13 @@ func TestAssignmentRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := endpoint("10.0.0.1:8080"), endpoint("[fd00::1]:8080")
-	a.Identity, a.Weight, a.Zone = identity.ID{TrustDomain: "cluster.local", Namespace: "production", ServiceAccount: "api"}, 2, "z1"
+	a.Identity, a.Weight, a.Region, a.Zone = identity.ID{TrustDomain: "cluster.local", Namespace: "production", ServiceAccount: "api"}, 2, "r", "z1"
+	sick := endpoint("10.0.0.2:8080")
+	sick.Unhealthy, sick.Region, sick.Zone = true, "r", "z1"
+	a.LocalityWeight, sick.LocalityWeight = 3, 3
 	a.Workload, a.Namespace, a.Owner = "api-1", "production", "deployment/api"
 	b.Draining, b.Zone = true, "z2"
-	if want := []upstream.EndpointSpec{a, b}; !reflect.DeepEqual(got.endpoints, want) {
+	if want := []upstream.EndpointSpec{a, sick, b}; !reflect.DeepEqual(got.endpoints, want) {
 		t.Errorf("\n got %+v\nwant %+v", got.endpoints, want)
 	}
 }

@@ -69,7 +69,24 @@ type dumpCluster struct {
 	Timeout   string         `json:"connectTimeout"`
 	Host      string         `json:"host,omitempty"`
 	Refused   string         `json:"refused,omitempty"`
+	Counters  dumpCounters   `json:"counters"`
 	Endpoints []dumpEndpoint `json:"endpoints"`
+}
+
+type dumpCounters struct {
+	Connections int64  `json:"connections"`
+	Pending     int64  `json:"pending"`
+	Requests    int64  `json:"requests"`
+	Retries     int64  `json:"retries"`
+	Ejected     int    `json:"ejected"`
+	Ejections   uint64 `json:"ejections"`
+	Connected   uint64 `json:"connected"`
+	Failed      uint64 `json:"connectFailed"`
+	// What was refused for want of room.
+	ConnectionOverflow uint64 `json:"connectionOverflow"`
+	PendingOverflow    uint64 `json:"pendingOverflow"`
+	RequestOverflow    uint64 `json:"requestOverflow"`
+	RetryOverflow      uint64 `json:"retryOverflow"`
 }
 
 type dumpEndpoint struct {
@@ -79,6 +96,11 @@ type dumpEndpoint struct {
 	Zone     string `json:"zone,omitempty"`
 	Weight   uint32 `json:"weight"`
 	Draining bool   `json:"draining,omitempty"`
+	Priority uint32 `json:"priority,omitempty"`
+	// Health is in, out, probation, probe or unhealthy.
+	Health  string  `json:"health"`
+	Active  int64   `json:"active"`
+	Latency float64 `json:"latencyMillis,omitempty"` // estimate
 }
 
 // Dump writes what is in effect as JSON: listeners, routes, clusters and their
@@ -144,7 +166,7 @@ func (s *Store) dumpCluster(c *upstream.Cluster) dumpCluster {
 	sp := c.Spec()
 	out := dumpCluster{Name: sp.Name, Timeout: sp.ConnectTimeout.String(), Endpoints: []dumpEndpoint{},
 		Kind:   [...]string{"EDS", "LOGICAL_DNS", "ORIGINAL_DST", "BLACK_HOLE"}[sp.Kind],
-		Policy: [...]string{"PEAK_EWMA", "ROUND_ROBIN"}[sp.Policy]}
+		Policy: sp.Balance.Algorithm.String()}
 	if sp.Host != "" {
 		out.Host = sp.Host + ":" + itoa(int(sp.Port))
 	}
@@ -160,7 +182,16 @@ func (s *Store) dumpCluster(c *upstream.Cluster) dumpCluster {
 	out.Refused = strings.Join(why, "; ")
 	for _, e := range c.Endpoints() {
 		p := e.Spec()
-		out.Endpoints = append(out.Endpoints, dumpEndpoint{p.Address.String(), p.Identity.String(), p.Workload, p.Zone, p.Weight, p.Draining})
+		out.Endpoints = append(out.Endpoints, dumpEndpoint{Address: p.Address.String(), Identity: p.Identity.String(), Workload: p.Workload,
+			Zone: p.Zone, Weight: p.Weight, Draining: p.Draining, Priority: p.Priority, Health: e.Health(), Active: e.Active(),
+			Latency: float64(e.Latency().Microseconds()) / 1000})
+		if p.Unhealthy {
+			out.Endpoints[len(out.Endpoints)-1].Health = "unhealthy"
+		}
 	}
+	n := c.Counters()
+	out.Counters = dumpCounters{Connections: n.Connections, Pending: n.Pending, Requests: n.Requests, Retries: n.Retries, Ejected: n.Ejected,
+		Ejections: n.Ejections, Connected: n.Connected, Failed: n.ConnectFailed, ConnectionOverflow: n.ConnectionOverflow,
+		PendingOverflow: n.PendingOverflow, RequestOverflow: n.RequestOverflow, RetryOverflow: n.RetryOverflow}
 	return out
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/policy"
 )
@@ -28,6 +29,7 @@ type listener struct {
 	// fate of unknown destinations, or a destination.
 	inbound  *policy.Inbound
 	fate     Fate
+	siblings []string
 	protocol Protocol
 	http     *httpManager
 	tcp      *tcpProxy
@@ -54,6 +56,8 @@ type httpManager struct {
 type tcpProxy struct {
 	stat   string
 	shares []share
+	// idle ends a connection on which nothing moves; 0 for never.
+	idle time.Duration
 }
 
 func decodeListener(b []byte) (*listener, error) {
@@ -73,6 +77,12 @@ func decodeListener(b []byte) (*listener, error) {
 		case 25:
 			return f.in("default_filter_chain", func(b []byte) (err error) {
 				l.def, err = decodeChain(b)
+				return err
+			})
+		case 6:
+			return f.in("metadata", func(b []byte) error {
+				m, _, err := weftMetadata(b)
+				l.siblings = readSiblings(m)
 				return err
 			})
 		case 19:
@@ -287,7 +297,7 @@ func decodeHTTPManager(b []byte) (*httpManager, error) {
 				case err != nil || skip:
 					return err
 				case a.url != urlRouter:
-					return unsupported("filter %q of type %q", name, a.url)
+					return at(name, allowedFilter(a))
 				}
 				routers++
 				return nil
@@ -354,6 +364,11 @@ func decodeTCPProxy(b []byte) (*tcpProxy, error) {
 						return err
 					})
 				})
+			})
+		case 8:
+			return f.in("idle_timeout", func(b []byte) (err error) {
+				t.idle, err = decodeSpan(b)
+				return err
 			})
 		case 9, 12, 14:
 			return unsupported("metadata_match, tunneling_config and on_demand (field %d)", f.num)

@@ -27,10 +27,9 @@ func decodeMatch(b []byte) (m route.MatchSpec, err error) {
 			return f.in("safe_regex", func(b []byte) error { return decodeRegex(b, &m.PathValue) })
 		case 4:
 			sensitive := true
-			if err := f.wrappedBool(&sensitive); err != nil || sensitive {
-				return err
-			}
-			return unsupported("case_sensitive: false")
+			err := f.wrappedBool(&sensitive)
+			m.IgnoreCase = !sensitive
+			return err
 		case 6:
 			return f.in("headers", func(b []byte) error {
 				v, err := decodeHeaderMatch(b)
@@ -41,6 +40,16 @@ func decodeMatch(b []byte) (m route.MatchSpec, err error) {
 			return f.in("query_parameters", func(b []byte) error {
 				v, err := decodeQueryMatch(b)
 				m.Query = append(m.Query, v)
+				return err
+			})
+		case 8:
+			// grpc: the content-type's own words.
+			m.Headers = append(m.Headers, route.ValueMatch{Name: "content-type", Kind: route.Regex, Value: `application/grpc([+;].*)?`})
+			return nil
+		case 9:
+			return f.in("runtime_fraction", func(b []byte) error {
+				s, err := decodeRuntimeFraction(b)
+				m.Share = &s
 				return err
 			})
 		}
@@ -56,29 +65,113 @@ func decodeMatch(b []byte) (m route.MatchSpec, err error) {
 	return m, err
 }
 
+// decodeRuntimeFraction reads a RuntimeFractionalPercent; its runtime key is of
+// no meaning here.
+func decodeRuntimeFraction(b []byte) (s route.Share, err error) {
+	err = eachField(b, func(f field) error {
+		if f.num == 1 {
+			return f.in("default_value", func(b []byte) (err error) {
+				s, err = decodeFraction(b)
+				return err
+			})
+		}
+		return nil
+	})
+	return s, err
+}
+
+// decodeFraction reads a FractionalPercent.
+func decodeFraction(b []byte) (route.Share, error) {
+	var numerator, denominator uint32
+	err := eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.uint32(&numerator)
+		case 2:
+			return f.uint32(&denominator)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	of := [...]uint64{100, 10_000, route.Million}
+	if int(denominator) >= len(of) {
+		return 0, unsupported("denominator %d", denominator)
+	}
+	return route.Share(min(uint64(numerator)*route.Million/of[denominator], route.Million)), nil
+}
+
 func decodeHeaderMatch(b []byte) (v route.ValueMatch, err error) {
 	conditions := 0
+	part := func(k route.ValueKind, f field) error {
+		conditions++
+		v.Kind = k
+		return f.str(&v.Value)
+	}
+	absent := false
 	err = eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
 			return f.str(&v.Name)
 		case 4:
+			return part(route.Exact, f)
+		case 9:
+			return part(route.HasPrefix, f)
+		case 10:
+			return part(route.HasSuffix, f)
+		case 12:
+			return part(route.Contains, f)
+		case 6:
 			conditions++
-			return f.str(&v.Value)
+			v.Kind = route.Range
+			return f.in("range_match", func(b []byte) error { return decodeRange(b, &v) })
+		case 7:
+			conditions++
+			v.Kind = route.Present
+			present := false
+			err := f.bool(&present)
+			absent = !present
+			return err
+		case 8:
+			return f.bool(&v.Invert)
 		case 11:
 			conditions++
-			v.Regex = true
+			v.Kind = route.Regex
 			return f.in("safe_regex_match", func(b []byte) error { return decodeRegex(b, &v.Value) })
 		case 13:
 			conditions++
 			return f.in("string_match", func(b []byte) error { return decodeString(b, &v) })
+		case 14:
+			return f.bool(&v.MissingIsEmpty)
 		}
 		return unsupported("condition (field %d) on header %q", f.num, v.Name)
 	})
-	if err == nil && conditions != 1 {
-		err = unsupported("%d conditions on header %q, want one", conditions, v.Name)
+	switch {
+	case err != nil:
+	case conditions > 1:
+		err = invalid("%d conditions on header %q, want one", conditions, v.Name)
+	case conditions == 0:
+		// Without any condition the header must be there (HeaderMatcher).
+		v.Kind = route.Present
+	}
+	if absent {
+		v.Invert = !v.Invert
 	}
 	return v, err
+}
+
+// decodeRange reads an Int64Range.
+func decodeRange(b []byte, v *route.ValueMatch) error {
+	return eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			v.Low = int64(f.u)
+		case 2:
+			v.High = int64(f.u)
+		}
+		return nil
+	})
 }
 
 func decodeQueryMatch(b []byte) (v route.ValueMatch, err error) {
@@ -90,31 +183,50 @@ func decodeQueryMatch(b []byte) (v route.ValueMatch, err error) {
 		case 5:
 			conditions++
 			return f.in("string_match", func(b []byte) error { return decodeString(b, &v) })
+		case 6:
+			conditions++
+			v.Kind = route.Present
+			present := false
+			err := f.bool(&present)
+			v.Invert = !present
+			return err
 		}
 		return unsupported("condition (field %d) on query parameter %q", f.num, v.Name)
 	})
-	if err == nil && conditions != 1 {
-		err = unsupported("%d conditions on query parameter %q, want one", conditions, v.Name)
+	switch {
+	case err != nil:
+	case conditions > 1:
+		err = invalid("%d conditions on query parameter %q, want one", conditions, v.Name)
+	case conditions == 0:
+		v.Kind = route.Present
 	}
 	return v, err
 }
 
-// decodeString reads a StringMatcher: exact or safe_regex.
+// decodeString reads a StringMatcher.
 func decodeString(b []byte, v *route.ValueMatch) error {
 	patterns := 0
+	part := func(k route.ValueKind, f field) error {
+		patterns++
+		v.Kind = k
+		return f.str(&v.Value)
+	}
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			patterns++
-			return f.str(&v.Value)
+			return part(route.Exact, f)
+		case 2:
+			return part(route.HasPrefix, f)
+		case 3:
+			return part(route.HasSuffix, f)
+		case 7:
+			return part(route.Contains, f)
 		case 5:
 			patterns++
-			v.Regex = true
+			v.Kind = route.Regex
 			return f.in("safe_regex", func(b []byte) error { return decodeRegex(b, &v.Value) })
 		case 6:
-			if f.u == 0 {
-				return nil
-			}
+			return f.bool(&v.IgnoreCase)
 		}
 		return unsupported("pattern (field %d)", f.num)
 	})

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -38,6 +39,7 @@ type inputs struct {
 	listener *listener
 	routes   *routes
 	clusters map[string]*upstream.Cluster // nil where there is none
+	budgets  budgets                      // the store's
 }
 
 func (a *inputs) equal(b *inputs) bool {
@@ -67,7 +69,7 @@ func builtin(name string) bool {
 // subscribe derives what is needed from what has arrived: each resource names
 // the next ones. It is called with the lock.
 func (s *Store) subscribe() {
-	ls := map[string]bool{virtualInbound: true, virtualOutbound: true}
+	ls := map[string]bool{virtualInbound: true, virtualOutbound: true, siblings: !s.prewarmed}
 	rs, cs, es := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for name, t := range s.dests {
 		ls[name] = true
@@ -125,6 +127,13 @@ func (r *routes) clusterNames(cs map[string]bool) {
 	}
 	for i := range r.rules {
 		addClusters(cs, r.rules[i].shares)
+		if t := r.rules[i].traffic; t != nil {
+			for j := range t.Mirrors {
+				if n := t.Mirrors[j].Name; !builtin(n) {
+					cs[n] = true
+				}
+			}
+		}
 	}
 }
 
@@ -132,6 +141,7 @@ func (r *routes) clusterNames(cs map[string]bool) {
 // with the lock, and does nothing where nothing changed.
 func (s *Store) refresh() {
 	s.essentials()
+	s.prewarm()
 	s.subscribe()
 	s.applyClusters()
 	for name, t := range s.dests {
@@ -139,6 +149,7 @@ func (s *Store) refresh() {
 	}
 	s.subscribe() // what was just replaced may name what is no longer needed
 	s.dropClusters()
+	s.prune()
 }
 
 // essentials takes over what every proxy has. None of it is ever taken back.
@@ -179,7 +190,7 @@ func (s *Store) applyClusters() {
 		if a.from != c {
 			a.handle = s.opts.Registry.Apply(c.spec)
 			if c.eds == "" && c.spec.Kind == upstream.Pushed {
-				s.opts.Registry.SetEndpoints(name, c.static)
+				s.opts.Registry.Assign(name, upstream.Assignment{Endpoints: c.static, Overprovisioning: c.overprovisioning})
 			}
 			a.from = c
 		}
@@ -189,7 +200,7 @@ func (s *Store) applyClusters() {
 		}
 		switch v, answer := s.endpoints.get(c.eds); {
 		case answer == present && a.endpoints != v:
-			s.opts.Registry.SetEndpoints(name, v.endpoints)
+			s.opts.Registry.Assign(name, upstream.Assignment{Endpoints: v.endpoints, Overprovisioning: v.overprovisioning})
 			a.endpoints = v
 		case answer == absent && a.endpoints != noEndpoints:
 			s.opts.Registry.SetEndpoints(name, nil)
@@ -277,7 +288,7 @@ func (s *Store) overdue(t *tracked) bool {
 // gather collects the inputs of a listener. missing says that something that
 // it names has not arrived yet, fatal that this is its routes.
 func (s *Store) gather(l *listener) (in inputs, missing, fatal bool) {
-	in = inputs{listener: l, clusters: map[string]*upstream.Cluster{}}
+	in = inputs{listener: l, clusters: map[string]*upstream.Cluster{}, budgets: s.budgets}
 	if l.http != nil {
 		if in.routes = l.http.inline; in.routes == nil {
 			r, answer := s.routes.get(l.http.route)
@@ -319,22 +330,23 @@ func compile(in *inputs) (*destState, error) {
 		if err != nil {
 			return nil, err
 		}
+		sp.Idle = l.tcp.idle
 		st.tcp = sp
 	}
 	if l.http != nil {
 		st.name = l.http.stat
-		st.routes = &route.Table{Name: in.routes.name}
+		rules := make([]*route.Rule, 0, len(in.routes.rules))
 		for i := range in.routes.rules {
 			u := &in.routes.rules[i]
-			r, err := route.NewRule(route.RuleSpec{
-				Name: u.name, Origin: u.origin, Match: u.match, Headers: u.headers,
-				Status: int(u.status), Backends: backends(in, u.shares),
-			})
+			spec := u.spec()
+			spec.Backends, spec.Traffic = backends(in, u.shares), traffic(in, u)
+			r, err := route.NewRule(spec)
 			if err != nil {
 				return nil, at("routes["+itoa(i)+"]", err)
 			}
-			st.routes.Rules = append(st.routes.Rules, r)
+			rules = append(rules, r)
 		}
+		st.routes = route.NewTable(in.routes.name, rules)
 	}
 	if st.name == "" {
 		st.name = l.name
@@ -352,7 +364,7 @@ func backends(in *inputs, shares []share) []route.Backend {
 	var out []route.Backend
 	for i := range shares {
 		s := &shares[i]
-		b := route.Backend{Name: s.cluster, Weight: s.weight, Headers: s.headers}
+		b := route.Backend{Name: s.cluster, Weight: s.weight, Headers: s.headers, Host: s.host}
 		switch {
 		case s.cluster == invalidBackend:
 			b.Status = statusInvalid
@@ -364,4 +376,47 @@ func backends(in *inputs, shares []share) []route.Backend {
 		out = append(out, b)
 	}
 	return out
+}
+
+// traffic is what a rule asks for, with the clusters and the budget that it
+// names.
+func traffic(in *inputs, u *rule) *route.Traffic {
+	t := u.traffic
+	if t == nil || len(t.Mirrors) == 0 && u.budget == (budgetSpec{}) {
+		return t
+	}
+	own := *t
+	own.Mirrors = append([]route.Mirror(nil), t.Mirrors...)
+	for i := range own.Mirrors {
+		own.Mirrors[i].Cluster = in.clusters[own.Mirrors[i].Name]
+	}
+	if u.budget != (budgetSpec{}) && in.budgets != nil {
+		own.Budget = in.budgets.get(in.routes.name, u.budget)
+	}
+	return &own
+}
+
+// budgets are the retry budgets in use. They outlive a configuration that says
+// the same again, so that a push does not fill them.
+type budgets map[string]map[budgetSpec]*retry.Budget
+
+func (b budgets) get(routes string, s budgetSpec) *retry.Budget {
+	m := b[routes]
+	if m == nil {
+		m = map[budgetSpec]*retry.Budget{}
+		b[routes] = m
+	}
+	if m[s] == nil {
+		m[s] = retry.NewBudget(s.ratio, s.min, s.ttl, time.Now())
+	}
+	return m[s]
+}
+
+// prune forgets the budgets of routes that nobody wants any more.
+func (s *Store) prune() {
+	for name := range s.budgets {
+		if e := s.routes.entries[name]; e == nil || !e.wanted {
+			delete(s.budgets, name)
+		}
+	}
 }

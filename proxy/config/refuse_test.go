@@ -15,6 +15,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -131,31 +132,43 @@ func TestRefusals(t *testing.T) {
 		"weights of zero": {routesTo("x", map[string]uint32{"a": 0, "b": 0}), "weights"},
 		"no match":        {rt(func(r *routev3.Route) { r.Match = nil }), "match"},
 		"no action":       {rt(func(r *routev3.Route) { r.Action = nil }), "action"},
-		"redirect":        {rt(func(r *routev3.Route) { r.Action = &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{}} }), "redirect"},
-		"rewrite":         {rt(func(r *routev3.Route) { r.GetRoute().PrefixRewrite = "/" }), "rewrite"},
+		"redirect to a bad host": {rt(func(r *routev3.Route) {
+			r.Action = &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{HostRedirect: "a/b"}}
+		}), "host_redirect"},
+		"redirect scheme": {rt(func(r *routev3.Route) {
+			r.Action = &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{SchemeRewriteSpecifier: &routev3.RedirectAction_SchemeRedirect{SchemeRedirect: "ftp"}}}
+		}), "scheme_redirect"},
+		"rewrite with a line break": {rt(func(r *routev3.Route) { r.GetRoute().PrefixRewrite = "/a\r\nb" }), "prefix_rewrite"},
+		"two rewrites": {rt(func(r *routev3.Route) {
+			r.GetRoute().PrefixRewrite, r.GetRoute().PathRewrite = "/a", "/b"
+		}), "rewrites"},
+		"substitution without its group": {rt(func(r *routev3.Route) {
+			r.GetRoute().RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: "a"}, Substitution: `/\1`}
+		}), "group"},
+		"retry condition":             {rt(func(r *routev3.Route) { r.GetRoute().RetryPolicy = &routev3.RetryPolicy{RetryOn: "sometimes"} }), "sometimes"},
+		"negative timeout of a route": {rt(func(r *routev3.Route) { r.GetRoute().Timeout = durationpb.New(-1) }), "timeout"},
+		"mirror to nobody": {rt(func(r *routev3.Route) {
+			r.GetRoute().RequestMirrorPolicies = []*routev3.RouteAction_RequestMirrorPolicy{{}}
+		}), "request_mirror_policies[0]"},
+		"hash of nothing": {rt(func(r *routev3.Route) { r.GetRoute().HashPolicy = []*routev3.RouteAction_HashPolicy{{}} }), "hash_policy[0]"},
+		"retry budget": {rt(func(r *routev3.Route) {
+			r.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"weft": structOf("retry_budget_ratio", "x")}}
+		}), "retry_budget_ratio"},
+		"filter of a route": {rt(func(r *routev3.Route) { r.TypedPerFilterConfig = map[string]*anypb.Any{"a": pack(&rbacv3.RBAC{})} }), "RBAC"},
 		"cluster by header": {rt(func(r *routev3.Route) {
 			r.GetRoute().ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: "h"}
 		}), "cluster_header"},
 		"status": {rt(func(r *routev3.Route) {
 			r.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 99}}
 		}), "direct_response"},
-		"case-insensitive":      {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, CaseSensitive: wrapperspb.Bool(false)}), "case_sensitive"},
-		"fraction":              {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, RuntimeFraction: &corev3.RuntimeFractionalPercent{}}), "routes[0]: match"},
-		"gRPC only":             {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, Grpc: &routev3.RouteMatch_GrpcRouteMatchOptions{}}), "condition"},
-		"CONNECT":               {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_ConnectMatcher_{ConnectMatcher: &routev3.RouteMatch_ConnectMatcher{}}}), "condition"},
-		"no path condition":     {match(&routev3.RouteMatch{}), "path"},
-		"relative path":         {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: "x"}}), "slash"},
-		"regular expression":    {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `(?=x)`}}}), "regular expression"},
-		"inverted header match": {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, Headers: []*routev3.HeaderMatcher{{Name: "a", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_ExactMatch{ExactMatch: "b"}}}}), "headers"},
-		"header presence":       {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, Headers: []*routev3.HeaderMatcher{{Name: "a", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}}}), "headers"},
-		"ignored case":          {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, Headers: []*routev3.HeaderMatcher{{Name: "a", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{IgnoreCase: true, MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "b"}}}}}}), "pattern"},
-		"query presence":        {match(&routev3.RouteMatch{PathSpecifier: anyPath().PathSpecifier, QueryParameters: []*routev3.QueryParameterMatcher{{Name: "a", QueryParameterMatchSpecifier: &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: true}}}}), "query_parameters"},
-		"header name":           {header("a b", "c", 0), "a b"},
-		"header value":          {header("a", "b\r\nc", 0), "control"},
-		"substitution":          {header("a", "%DOWNSTREAM_REMOTE_ADDRESS%", 0), "substitution"},
-		"conditional header":    {header("a", "b", corev3.HeaderValueOption_ADD_IF_ABSENT), "append_action"},
-		"second host":           {header("Host", "b", 0), "host"},
-		"ring hash":             {clus(func(c *clusterv3.Cluster) { c.LbPolicy = clusterv3.Cluster_RING_HASH }), "lb_policy"},
+		"CONNECT":            {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_ConnectMatcher_{ConnectMatcher: &routev3.RouteMatch_ConnectMatcher{}}}), "condition"},
+		"no path condition":  {match(&routev3.RouteMatch{}), "path"},
+		"relative path":      {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: "x"}}), "slash"},
+		"regular expression": {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `(?=x)`}}}), "regular expression"},
+		"header name":        {header("a b", "c", 0), "a b"},
+		"header value":       {header("a", "b\r\nc", 0), "control"},
+		"substitution":       {header("a", "%DYNAMIC_METADATA(a)%", 0), "DYNAMIC_METADATA"},
+		"second host":        {header("Host", "b", 0), "host"},
 		"strict DNS": {clus(func(c *clusterv3.Cluster) {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		}), "type"},
@@ -168,7 +181,7 @@ func TestRefusals(t *testing.T) {
 		"DNS without a name": {clus(func(c *clusterv3.Cluster) {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_LOGICAL_DNS}
 		}), "load_assignment"},
-		"priority": {ends(func(l *endpointv3.LocalityLbEndpoints, _ *endpointv3.LbEndpoint) { l.Priority = 1 }), "priority"},
+		"priority": {ends(func(l *endpointv3.LocalityLbEndpoints, _ *endpointv3.LbEndpoint) { l.Priority = 129 }), "priority"},
 		"weight of zero": {ends(func(_ *endpointv3.LocalityLbEndpoints, e *endpointv3.LbEndpoint) {
 			e.LoadBalancingWeight = wrapperspb.UInt32(0)
 		}), "load_balancing_weight"},

@@ -1,8 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/route"
@@ -21,11 +22,23 @@ type routes struct {
 
 // rule is envoy.config.route.v3.Route.
 type rule struct {
-	name, origin string
-	match        route.MatchSpec
-	shares       []share
-	status       uint32 // of a direct response; 0 for none
-	headers      filter.Step
+	name, origin, stat string
+	match              route.MatchSpec
+	shares             []share
+	status             uint32 // of a direct response without a body, 0 for none
+	headers            filter.Step
+	// traffic is nil where the rule asks for nothing besides; its mirrors have
+	// names but no clusters yet, and its budget is named by budget.
+	traffic *route.Traffic
+	budget  budgetSpec
+}
+
+// ask makes sure that the rule has a traffic.
+func (u *rule) ask() *route.Traffic {
+	if u.traffic == nil {
+		u.traffic = &route.Traffic{}
+	}
+	return u.traffic
 }
 
 // share is a cluster with its weight.
@@ -33,6 +46,7 @@ type share struct {
 	cluster string
 	weight  uint32
 	headers filter.Step
+	host    string // replaces the authority
 }
 
 func checkShares(s []share) error {
@@ -106,6 +120,7 @@ func decodeRule(b []byte) (*rule, error) {
 	u := &rule{}
 	var req, resp headerChange
 	matched, acted := false, false
+	var held uint64
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
@@ -117,15 +132,14 @@ func decodeRule(b []byte) (*rule, error) {
 		case 2:
 			acted = true
 			return f.in("route", u.decodeAction)
+		case 3:
+			acted = true
+			return f.in("redirect", u.decodeRedirect)
 		case 7:
 			acted = true
 			return f.in("direct_response", u.decodeDirect)
 		case 4:
-			return f.in("metadata", func(b []byte) error {
-				m, _, err := weftMetadata(b)
-				u.origin = m["origin"]
-				return err
-			})
+			return f.in("metadata", u.decodeMetadata)
 		case 9:
 			return f.in("request_headers_to_add", req.option)
 		case 12:
@@ -134,63 +148,126 @@ func decodeRule(b []byte) (*rule, error) {
 			return f.in("response_headers_to_add", resp.option)
 		case 11:
 			return resp.removed(f)
+		case 13:
+			return f.in("typed_per_filter_config", u.decodeFilter)
 		case 14:
 			return f.str(&u.name)
-		case 3, 13, 17, 18, 21:
-			return unsupported("redirect, filter_action and typed_per_filter_config (field %d)", f.num)
+		case 16:
+			var n uint32
+			err := at("per_request_buffer_limit_bytes", f.wrappedUint32(&n))
+			held = uint64(n)
+			return err
+		case 20:
+			v, err := wrapped(f.b)
+			held = v.u
+			return at("request_body_buffer_limit", err)
+		case 19:
+			return f.str(&u.stat)
+		case 17, 18, 21:
+			return unsupported("filter_action and route specifiers (field %d)", f.num)
 		}
 		return nil
 	})
-	u.headers = filter.Step{Request: req.compile(), Response: resp.compile()}
+	if err == nil {
+		u.headers, err = step(&req, &resp)
+	}
+	if held > 0 {
+		u.ask().MaxHeld = int(min(held, maxHeld))
+	}
 	switch {
 	case err != nil:
 	case !matched:
 		err = invalid("match is missing")
 	case !acted:
-		err = invalid("the action is missing: want route or direct_response")
+		err = invalid("the action is missing: want route, redirect or direct_response")
 	default:
 		// Compiled here so that an invalid expression is refused on arrival.
-		_, err = route.NewRule(route.RuleSpec{Match: u.match})
+		_, err = route.NewRule(u.spec())
 	}
 	return u, err
 }
 
+// maxHeld bounds what a configuration may ask a proxy to hold of a request's
+// body, in bytes.
+const maxHeld = 1 << 20
+
+// spec is the rule without its backends.
+func (u *rule) spec() route.RuleSpec {
+	return route.RuleSpec{Name: u.name, Origin: u.origin, Stat: cmp.Or(u.stat, u.origin), Match: u.match, Headers: u.headers,
+		Status: int(u.status), Traffic: u.traffic}
+}
+
+// decodeMetadata reads what is ours: the origin, and Linkerd's retry budget.
+func (u *rule) decodeMetadata(b []byte) error {
+	m, _, err := weftMetadata(b)
+	u.origin = m["origin"]
+	if err != nil || m["retry_budget_ratio"] == "" {
+		return err
+	}
+	if u.budget.ratio, err = strconv.ParseFloat(m["retry_budget_ratio"], 64); err != nil || !(u.budget.ratio >= 0 && u.budget.ratio <= 1000) {
+		return invalid("weft.retry_budget_ratio %q", m["retry_budget_ratio"])
+	}
+	n, err := strconv.ParseUint(cmp.Or(m["retry_budget_min_per_second"], "0"), 10, 31)
+	if err != nil {
+		return invalid("weft.retry_budget_min_per_second %q", m["retry_budget_min_per_second"])
+	}
+	u.budget.min = uint32(n)
+	if u.budget.ttl, err = time.ParseDuration(m["retry_budget_ttl"]); err != nil || u.budget.ttl < time.Second || u.budget.ttl > time.Hour {
+		return invalid("weft.retry_budget_ttl %q: want 1s to 1h", m["retry_budget_ttl"])
+	}
+	return nil
+}
+
 func (u *rule) decodeDirect(b []byte) error {
-	// The body is not looked at: what this proxy answers itself has none.
+	var status uint32
+	var body []byte
 	err := eachField(b, func(f field) error {
-		if f.num == 1 {
-			return f.uint32(&u.status)
+		switch f.num {
+		case 1:
+			return f.uint32(&status)
+		case 2:
+			return f.in("body", func(b []byte) (err error) {
+				body, err = decodeInline(b)
+				return err
+			})
+		case 3:
+			return unsupported("body_format")
 		}
 		return nil
 	})
-	if err == nil && (u.status < 200 || u.status > 599) {
-		err = invalid("status %d", u.status)
+	switch {
+	case err != nil:
+	case status < 200 || status > 599:
+		err = invalid("status %d", status)
+	case len(body) > maxDirect:
+		err = invalid("a body of %d bytes, the limit is %d", len(body), maxDirect)
+	case status == 500 && string(body) == noBackend:
+		u.status = status
+	default:
+		u.ask().Direct = &route.Direct{Status: int(status), Body: body}
 	}
 	return err
 }
 
-func (u *rule) decodeAction(b []byte) error {
-	err := eachField(b, func(f field) error {
+// noBackend is the body by which the control plane says that none of a rule's
+// backends can be used (ours).
+const noBackend = "no backend can be used\n"
+
+// maxDirect bounds the body of a direct response, in bytes.
+const maxDirect = 64 << 10
+
+// decodeInline reads a DataSource that is inline.
+func decodeInline(b []byte) (body []byte, err error) {
+	err = eachField(b, func(f field) error {
 		switch f.num {
-		case 1:
-			u.shares = []share{{weight: 1}}
-			return f.str(&u.shares[0].cluster)
-		case 3:
-			u.shares = nil
-			return f.in("weighted_clusters", u.decodeWeighted)
-		case 2, 37, 39:
-			return unsupported("cluster_header and cluster_specifier_plugin (field %d)", f.num)
-		case 5, 6, 7, 29, 32, 35, 41, 44, 45:
-			return unsupported("a rewrite of path or host (field %d)", f.num)
-		case 4, 26, 34:
-			return unsupported("metadata_match and internal redirects (field %d)", f.num)
+		case 2, 3:
+			p, err := f.msg()
+			body = append([]byte{}, p...)
+			return err
 		}
-		return nil
+		return unsupported("a data source that is not inline (field %d)", f.num)
 	})
-	if err == nil {
-		err = checkShares(u.shares)
-	}
-	return err
+	return body, err
 }
 
 func (u *rule) decodeWeighted(b []byte) error {
@@ -225,124 +302,18 @@ func decodeShare(b []byte) (s share, err error) {
 			return f.in("response_headers_to_add", resp.option)
 		case 6:
 			return resp.removed(f)
-		case 3, 10, 11, 12:
-			return unsupported("metadata_match, typed_per_filter_config, host_rewrite_literal and cluster_header (field %d)", f.num)
-		}
-		return nil
-	})
-	s.headers = filter.Step{Request: req.compile(), Response: resp.compile()}
-	return s, err
-}
-
-// headerChange gathers one side's *_headers_to_add and *_headers_to_remove.
-type headerChange struct {
-	set, add []filter.Header
-	remove   []string
-}
-
-func (c *headerChange) compile() filter.HeaderOps { return filter.NewHeaderOps(c.set, c.add, c.remove) }
-
-func (c *headerChange) removed(f field) error {
-	var name string
-	if err := f.str(&name); err != nil {
-		return err
-	}
-	if err := checkName(name); err != nil {
-		return at("headers_to_remove", err)
-	}
-	if strings.EqualFold(name, "host") {
-		return unsupported("to remove host")
-	}
-	c.remove = append(c.remove, name)
-	return nil
-}
-
-// option reads a HeaderValueOption.
-func (c *headerChange) option(b []byte) error {
-	var h filter.Header
-	var action uint32
-	appends, keepEmpty := true, false
-	err := eachField(b, func(f field) error {
-		switch f.num {
-		case 1:
-			return f.in("header", func(b []byte) error {
-				return eachField(b, func(f field) error {
-					switch f.num {
-					case 1:
-						return f.str(&h.Name)
-					case 2, 3:
-						return f.str(&h.Value)
-					}
-					return nil
-				})
-			})
-		case 2:
-			return f.wrappedBool(&appends)
-		case 3:
-			return f.uint32(&action)
-		case 4:
-			return f.bool(&keepEmpty)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := checkName(h.Name); err != nil {
-		return err
-	}
-	if h.Value, err = literal(h.Value); err != nil {
-		return at(h.Name, err)
-	}
-	if h.Value == "" && !keepEmpty {
-		return nil
-	}
-	switch {
-	case action == 2 || action == 0 && !appends:
-		c.set = append(c.set, h)
-	case strings.EqualFold(h.Name, "host"):
-		return unsupported("to append to host")
-	case action == 0:
-		c.add = append(c.add, h)
-	default:
-		return unsupported("append_action %d of %s", action, h.Name)
-	}
-	return nil
-}
-
-// checkName accepts a token (RFC 9110 section 5.6.2).
-func checkName(n string) error {
-	if n == "" {
-		return invalid("the name of a header is empty")
-	}
-	for i := 0; i < len(n); i++ {
-		c := n[i]
-		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
-			continue
-		}
-		return invalid("header name %q", n)
-	}
-	return nil
-}
-
-// literal undoes Envoy's escape %% in a value. Its commands, such as
-// %DOWNSTREAM_REMOTE_ADDRESS%, are refused; a percent sign that begins none
-// stands for itself.
-func literal(v string) (string, error) {
-	var out []byte
-	for i := 0; i < len(v); i++ {
-		c := v[i]
-		if c < 0x20 && c != '\t' || c == 0x7f {
-			return "", invalid("a value with control characters")
-		}
-		if c == '%' && i+1 < len(v) {
-			if v[i+1] == '%' {
-				i++
-			} else if v[i+1] >= 'A' && v[i+1] <= 'Z' && strings.IndexByte(v[i+1:], '%') > 0 {
-				return "", unsupported("a value with a substitution: %q (a percent sign is written %%%%)", v)
+		case 11:
+			if err := f.str(&s.host); err != nil {
+				return err
 			}
+			return at("host_rewrite_literal", checkHost(s.host))
+		case 3, 10, 12:
+			return unsupported("metadata_match, typed_per_filter_config and cluster_header (field %d)", f.num)
 		}
-		out = append(out, c)
+		return nil
+	})
+	if err == nil {
+		s.headers, err = step(&req, &resp)
 	}
-	return string(out), nil
+	return s, err
 }

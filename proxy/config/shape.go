@@ -5,7 +5,6 @@ import (
 
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/policy"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -30,6 +29,8 @@ func readListener(name string, b []byte) (*listener, error) {
 		l.inbound, err = inboundPolicy(l)
 	case virtualOutbound:
 		l.fate, err = outboundFate(l)
+	case siblings:
+		// It is a list, and no place to connect to.
 	default:
 		err = l.destination()
 	}
@@ -165,8 +166,7 @@ func (c *chain) toApplication() error {
 		return unsupported("inbound routes other than one inline route")
 	}
 	u := &r.rules[0]
-	anyPath := u.match.Path == route.AnyPath || u.match.Path == route.Prefix && u.match.PathValue == "/"
-	if !anyPath || len(u.match.Headers)+len(u.match.Query) > 0 || !u.headers.Request.IsZero() || !u.headers.Response.IsZero() {
+	if !u.match.Plain() || u.traffic != nil || !u.headers.Request.IsZero() || !u.headers.Response.IsZero() {
 		return unsupported("an inbound route with conditions or changes")
 	}
 	if len(u.shares) != 1 || !strings.HasPrefix(u.shares[0].cluster, "inbound|") {

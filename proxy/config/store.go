@@ -118,8 +118,10 @@ type Store struct {
 	secrets   *table[*identity.Bundle]
 	dests     map[string]*tracked
 	applied   map[string]*applied
+	budgets   budgets
 	trusted   *identity.Bundle
 	isReady   bool
+	prewarmed bool
 	up        bool
 	down      chan struct{} // closed while the stream is down
 	acks      []*request
@@ -144,6 +146,7 @@ func New(o Options) *Store {
 		secrets:   newTable(urlSecret, readSecret),
 		dests:     map[string]*tracked{},
 		applied:   map[string]*applied{},
+		budgets:   budgets{},
 	}
 	close(s.down)
 	s.subscribe()
@@ -271,7 +274,7 @@ func (s *Store) verdict(t *tracked) error {
 
 // reserved names are listeners but no destinations.
 func reserved(name string) bool {
-	return name == "" || name == virtualInbound || name == virtualOutbound
+	return name == "" || name == virtualInbound || name == virtualOutbound || name == siblings
 }
 
 func (s *Store) kick() {

@@ -12,6 +12,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/http"
@@ -33,12 +34,13 @@ type rig struct {
 	roots    chan *identity.Bundle
 }
 
-// newRig starts a store against a server that has what every proxy needs.
-func newRig(t *testing.T, adjust func(*Options)) *rig {
+// newRig starts a store against a server that has what every proxy needs, and more.
+func newRig(t *testing.T, adjust func(*Options), more ...proto.Message) *rig {
 	t.Helper()
 	r := &rig{server: newServer(t), roots: make(chan *identity.Bundle, 16)}
 	r.set(inboundListener(inboundChains(8080, "http", false), inboundChains(0, "detect", false)),
 		tcpListener(virtualOutbound, "out", upstream.PassthroughCluster), rootsSecret(newRoot(t)))
+	r.set(more...)
 	r.registry = upstream.NewRegistry(upstream.Options{})
 	t.Cleanup(r.registry.Close)
 	o := Options{Dial: r.dial, Registry: r.registry, MinBackoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,

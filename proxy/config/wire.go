@@ -98,6 +98,26 @@ func (f field) bool(to *bool) error {
 	return nil
 }
 
+// packed reads a repeated varint, packed or not.
+func (f field) packed(each func(uint64)) error {
+	switch f.typ {
+	case protowire.VarintType:
+		each(f.u)
+		return nil
+	case protowire.BytesType:
+		for b := f.b; len(b) > 0; {
+			u, n := protowire.ConsumeVarint(b)
+			if n < 0 {
+				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+			}
+			each(u)
+			b = b[n:]
+		}
+		return nil
+	}
+	return f.wrong()
+}
+
 // in decodes a message inside, and names it in the error.
 func (f field) in(name string, decode func([]byte) error) error {
 	if f.typ != protowire.BytesType {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/balance"
 )
@@ -20,6 +21,8 @@ var (
 	// ErrConnect means that the endpoint could not be connected to, or did not
 	// prove the identity that was demanded. Nothing was sent.
 	ErrConnect = errors.New("connect failed")
+	// ErrOverflow means that a limit of the cluster is reached. Nothing was sent.
+	ErrOverflow = errors.New("overflow")
 	// ErrIdentity means that the endpoint's certificate was refused.
 	ErrIdentity = errors.New("peer identity refused")
 )
@@ -30,14 +33,23 @@ type Choice struct {
 	// Destination is the address that the client dialled; clusters of kind
 	// OriginalDestination go there.
 	Destination netip.AddrPort
-	tried       balance.Skip
-	n           int
+	// Now is the time, where the caller knows it; Pick uses it once.
+	Now   time.Time
+	query balance.Query
+	n     int
 }
 
 // Reset prepares the choice for another request.
 func (t *Choice) Reset(destination netip.AddrPort) {
 	*t = Choice{Destination: destination}
 }
+
+// SetHash says which of the endpoints the request belongs to, where the cluster
+// chooses by hash.
+func (t *Choice) SetHash(h uint64) { t.query.Hash, t.query.Hashed = h, true }
+
+// Forget lets endpoints be chosen again that were tried.
+func (t *Choice) Forget() { t.query.Skip.Reset() }
 
 // Tried is how many endpoints were picked.
 func (t *Choice) Tried() int { return t.n }
@@ -51,11 +63,16 @@ type Cluster struct {
 	once     sync.Once
 	dns      resolving
 	dynamic  dynamic
+	detector *balance.Detector
+	queue    queue
+	counters counters
+	warm     atomic.Uint32 // what is spoken to its endpoints, by bits
 }
 
 // state is immutable.
 type state struct {
 	spec      Spec
+	assigned  Assignment
 	endpoints []*Endpoint
 	removed   bool
 	set       *balance.Set
@@ -63,8 +80,9 @@ type state struct {
 }
 
 func newCluster(r *Registry, s Spec) *Cluster {
-	c := &Cluster{registry: r, name: s.Name, known: make(chan struct{})}
-	c.state.Store(&state{spec: s, set: newSet(nil), picker: newPolicy(s.Policy)})
+	c := &Cluster{registry: r, name: s.Name, known: make(chan struct{}), detector: balance.NewDetector(nil)}
+	c.detector.Configure(s.Detection, r.now())
+	c.state.Store(&state{spec: s, set: c.newSet(nil, &s, Assignment{}), picker: balance.New(s.Balance, nil)})
 	if s.Kind != Pushed {
 		c.once.Do(func() { close(c.known) })
 	}
@@ -76,6 +94,9 @@ func (c *Cluster) Name() string { return c.name }
 
 // Spec returns the current configuration.
 func (c *Cluster) Spec() Spec { return c.state.Load().spec }
+
+// Options is Spec without a copy; the caller must not change it.
+func (c *Cluster) Options() *Spec { return &c.state.Load().spec }
 
 // Known is closed when the cluster's endpoints have been set, even to none.
 func (c *Cluster) Known() <-chan struct{} { return c.known }
@@ -89,74 +110,136 @@ func (c *Cluster) configure(s Spec) {
 	if old.spec == s {
 		return
 	}
-	p := old.picker
-	if old.spec.Policy != s.Policy {
-		p = newPolicy(s.Policy)
+	next := *old
+	next.spec = s
+	if before, after := pickerOptions(old.spec.Balance), pickerOptions(s.Balance); before != after {
+		next.picker = balance.New(s.Balance, nil)
 	}
-	c.state.Store(&state{spec: s, endpoints: old.endpoints, set: old.set, picker: p})
+	if old.spec.Detection != s.Detection {
+		c.detector.Configure(s.Detection, c.registry.now())
+	}
+	if old.spec.owner() != s.owner() || old.spec.Connections != s.Connections {
+		c.dynamic.clear(c.registry)
+	}
+	c.replace(next, old.assigned)
 	if s.Kind != Pushed {
 		c.once.Do(func() { close(c.known) })
 	}
 }
 
+// pickerOptions are those that a picker is made of.
+func pickerOptions(o balance.Options) balance.Options {
+	return balance.Options{Algorithm: o.Algorithm, ChoiceCount: o.ChoiceCount, ActiveRequestBias: o.ActiveRequestBias}
+}
+
 // setEndpoints is called with the registry's lock.
-func (c *Cluster) setEndpoints(specs []EndpointSpec) {
+func (c *Cluster) setEndpoints(a Assignment) {
+	c.replace(*c.state.Load(), a)
+	c.once.Do(func() { close(c.known) })
+}
+
+// replace puts a state into effect with the endpoints of an assignment. What is
+// known of an endpoint stays with it. It is called with the registry's lock.
+func (c *Cluster) replace(next state, a Assignment) {
 	old := c.state.Load()
-	seen := make(map[peerKey]bool, len(specs))
 	byKey := make(map[peerKey]*Endpoint, len(old.endpoints))
 	for _, e := range old.endpoints {
-		byKey[e.peer.key] = e
+		byKey[peerKey{addr: e.peer.key.addr, id: e.peer.key.id}] = e
 	}
-	next := make([]*Endpoint, 0, len(specs))
-	for _, s := range specs {
-		k := c.registry.keyOf(s)
+	owner := next.spec.owner()
+	seen := make(map[peerKey]bool, len(a.Endpoints))
+	kept := make(map[*Endpoint]bool, len(a.Endpoints))
+	next.assigned, next.endpoints = a, make([]*Endpoint, 0, len(a.Endpoints))
+	var added []*Endpoint
+	for _, s := range a.Endpoints {
+		k := c.registry.keyOf(s, "")
 		if seen[k] {
 			continue
 		}
 		seen[k] = true
-		if e := byKey[k]; e != nil && e.spec == s {
-			next = append(next, e)
+		before := byKey[k]
+		k.owner = owner
+		if before != nil && before.spec == s && before.peer.key == k {
+			if owner != "" && old.spec.Connections != next.spec.Connections {
+				before.peer.settings.Store(&next.spec.Connections)
+			}
+			next.endpoints = append(next.endpoints, before)
+			kept[before] = true
 			continue
 		}
-		next = append(next, &Endpoint{spec: s, cluster: c, peer: c.registry.acquire(k)})
+		e := c.endpoint(s, k, &next.spec, before)
+		next.endpoints = append(next.endpoints, e)
+		if before == nil {
+			added = append(added, e)
+		}
 	}
-	c.state.Store(&state{spec: old.spec, endpoints: next, set: newSet(next), picker: old.picker})
-	kept := make(map[*Endpoint]bool, len(next))
-	for _, e := range next {
-		kept[e] = true
+	health := make([]*balance.Health, len(next.endpoints))
+	for i, e := range next.endpoints {
+		health[i] = e.health
 	}
+	c.detector.SetHosts(health)
+	next.set = c.newSet(next.endpoints, &next.spec, a)
+	c.state.Store(&next)
+	c.refresh() // what was ejected while the set was made
 	for _, e := range old.endpoints {
 		if !kept[e] {
 			c.registry.release(e.peer)
 		}
 	}
-	c.once.Do(func() { close(c.known) })
+	c.registry.nudge(0)
+	c.warmUp(added)
+}
+
+func (c *Cluster) newSet(endpoints []*Endpoint, s *Spec, a Assignment) *balance.Set {
+	o := s.Balance
+	o.Overprovisioning = a.Overprovisioning
+	entries := make([]balance.Entry, len(endpoints))
+	for i, e := range endpoints {
+		p := &e.spec
+		entries[i] = balance.Entry{Member: e.load, Health: e.health, Weight: p.Weight, Draining: p.Draining, Unhealthy: p.Unhealthy,
+			Priority: p.Priority, Locality: balance.Locality{Region: p.Region, Zone: p.Zone, SubZone: p.SubZone},
+			LocalityWeight: p.LocalityWeight, Key: p.Address.String(), Joined: e.joined}
+	}
+	return balance.NewSet(entries, o, c.registry.now())
+}
+
+// refresh has the set take notice of what the detector has decided.
+func (c *Cluster) refresh() {
+	for {
+		s := c.state.Load().set
+		if next := s.Refresh(c.registry.now()); next != 0 {
+			c.registry.nudge(next)
+		}
+		if c.state.Load().set == s {
+			return
+		}
+	}
 }
 
 func (c *Cluster) gone() {
 	old := c.state.Load()
-	c.state.Store(&state{spec: old.spec, removed: true, set: newSet(nil), picker: old.picker})
+	c.state.Store(&state{spec: old.spec, removed: true, set: c.newSet(nil, &old.spec, Assignment{}), picker: old.picker})
 	c.dynamic.clear(c.registry)
 }
 
 // Pick chooses an endpoint that t has not been given before, where there is
 // one; the last one left is given again, so that a cluster of one endpoint can
-// still be tried twice. Penalised and draining endpoints come last. The context
-// bounds a name lookup.
+// still be tried twice. Penalised and draining endpoints come last, and those
+// that were taken out not at all. The context bounds a name lookup.
 func (c *Cluster) Pick(ctx context.Context, t *Choice) (*Endpoint, error) {
 	s := c.state.Load()
 	var e *Endpoint
 	var err error
 	switch s.spec.Kind {
 	case OriginalDestination:
-		e, err = c.original(t.Destination)
+		e, err = c.original(t.Destination, t.clock())
 	case DNS:
 		if err = c.resolve(ctx, s); err == nil {
 			s = c.state.Load()
-			e = s.pick(c.registry.now(), t)
+			e = s.pick(c.registry, t)
 		}
 	case Pushed:
-		e = s.pick(c.registry.now(), t)
+		e = s.pick(c.registry, t)
 	case BlackHole:
 	}
 	if err != nil {
@@ -165,7 +248,26 @@ func (c *Cluster) Pick(ctx context.Context, t *Choice) (*Endpoint, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%w in %s", ErrNoEndpoint, c.name)
 	}
-	t.tried.Add(e.peer.load)
+	t.query.Skip.Add(e.load)
 	t.n++
 	return e, nil
+}
+
+// clock is Now, once, or else the time.
+func (t *Choice) clock() time.Time {
+	now := t.Now
+	if now.IsZero() {
+		return time.Now()
+	}
+	t.Now = time.Time{}
+	return now
+}
+
+func (s *state) pick(r *Registry, t *Choice) *Endpoint {
+	t.query.Now = r.at(t.clock())
+	i := s.picker.Pick(s.set, &t.query)
+	if i == balance.None {
+		return nil
+	}
+	return s.endpoints[i]
 }

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/alpn"
+	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/conn"
 )
 
@@ -18,30 +21,61 @@ import (
 const complainEvery = 10 * time.Second
 
 // DialTCP connects for opaque bytes. The caller closes the connection. An error
-// is an ErrConnect or ErrRefused, and the endpoint has been penalised for it.
+// is an ErrOverflow, ErrConnect or ErrRefused; for the latter two the endpoint
+// has been penalised.
 func (e *Endpoint) DialTCP(ctx context.Context) (*conn.Conn, error) {
 	start := time.Now()
 	c, err := e.dial(ctx, alpn.TCP)
 	if err == nil {
 		// There is no response whose latency could be observed.
-		e.Observe(time.Since(start))
+		now := time.Now()
+		e.observe(now, now.Sub(start))
+		e.report(balance.Connected, now)
 	}
 	return c, err
 }
 
-// dial connects and, where the endpoint has an identity, has it proven.
-func (e *Endpoint) dial(ctx context.Context, protocol string) (*conn.Conn, error) {
+// dial makes a connection, unless the cluster has as many as it may; see
+// dialClaimed.
+func (e *Endpoint) dial(ctx context.Context, protocols ...string) (*conn.Conn, error) {
+	if !e.charge() {
+		return nil, e.cluster.overflow("connections", e.cluster.Options().Limits.MaxConnections, &e.cluster.counters.connOver)
+	}
+	return e.connect(ctx, protocols)
+}
+
+// dialClaimed makes a connection with the right that claim gave.
+func (e *Endpoint) dialClaimed(ctx context.Context, protocols ...string) (*conn.Conn, error) {
+	defer e.unpend()
+	return e.connect(ctx, protocols)
+}
+
+// connect connects and, where the endpoint has an identity, has it proven; the
+// peer chooses one of the protocols. The connection has been charged for, which
+// ends with it.
+func (e *Endpoint) connect(ctx context.Context, protocols []string) (*conn.Conn, error) {
+	c, err := e.reach(ctx, protocols)
+	if err != nil {
+		e.cluster.counters.failed.Add(1)
+		e.discharge()
+		return nil, err
+	}
+	e.cluster.counters.connected.Add(1)
+	c.OnEnd(e.discharge)
+	e.cluster.warmOthers(e, protocols)
+	return c, nil
+}
+
+func (e *Endpoint) reach(ctx context.Context, protocols []string) (*conn.Conn, error) {
 	p, r := e.peer, e.peer.registry
 	if r.opts.Refuse != nil && r.opts.Refuse(p.key.addr) {
 		return nil, fmt.Errorf("%w: %s is the proxy's own address", ErrRefused, p.key.addr)
 	}
+	o := e.cluster.Options()
 	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, e.cluster.Spec().ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer cancel()
-	var d net.Dialer
-	// Whether the peer lives is told by the traffic; probes cost wake-ups.
-	d.KeepAlive = time.Minute
-	nc, err := d.DialContext(ctx, "tcp", p.key.addr.String())
+	nc, err := o.Connections.KeepAlive.dialer().DialContext(ctx, "tcp", p.key.addr.String())
 	if err != nil {
 		return nil, e.unreachable(caller, ctx, err)
 	}
@@ -49,12 +83,30 @@ func (e *Endpoint) dial(ctx context.Context, protocol string) (*conn.Conn, error
 	if p.key.id.IsZero() {
 		return c, nil
 	}
-	s, err := e.secure(ctx, c, protocol)
+	s, err := e.secure(ctx, c, protocols)
 	if err != nil {
 		c.Abort()
 		return nil, e.unreachable(caller, ctx, err)
 	}
 	return s, nil
+}
+
+func (k KeepAlive) dialer() *net.Dialer {
+	if k == (KeepAlive{}) {
+		// Whether the peer lives is told by the traffic; probes cost wake-ups.
+		return &net.Dialer{KeepAlive: time.Minute}
+	}
+	system := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return -1
+		}
+		return d
+	}
+	c := net.KeepAliveConfig{Enable: true, Idle: system(k.Time), Interval: system(k.Interval), Count: int(k.Probes)}
+	if c.Count == 0 {
+		c.Count = -1
+	}
+	return &net.Dialer{KeepAliveConfig: c}
 }
 
 func (e *Endpoint) dialled(c *conn.Conn) {
@@ -63,12 +115,12 @@ func (e *Endpoint) dialled(c *conn.Conn) {
 	}
 }
 
-func (e *Endpoint) secure(ctx context.Context, c *conn.Conn, protocol string) (*conn.Conn, error) {
+func (e *Endpoint) secure(ctx context.Context, c *conn.Conn, protocols []string) (*conn.Conn, error) {
 	p := e.peer
 	if p.registry.opts.TLS == nil {
 		return nil, fmt.Errorf("%s demands mutual TLS, and the proxy has no certificate", p.key.id)
 	}
-	cfg, err := p.registry.opts.TLS.Client(p.key.id, protocol)
+	cfg, err := p.registry.opts.TLS.Client(p.key.id, protocols...)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +132,9 @@ func (e *Endpoint) secure(ctx context.Context, c *conn.Conn, protocol string) (*
 		}
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	if got := s.TLS().NegotiatedProtocol; got != protocol {
+	if got := s.TLS().NegotiatedProtocol; !slices.Contains(protocols, got) {
 		s.Close()
-		return nil, fmt.Errorf("TLS handshake: the peer does not speak %s (got %q)", protocol, got)
+		return nil, fmt.Errorf("TLS handshake: the peer does not speak %s (got %q)", strings.Join(protocols, " or "), got)
 	}
 	return s, nil
 }
@@ -92,10 +144,12 @@ func (e *Endpoint) unreachable(caller, ctx context.Context, err error) error {
 	if caller.Err() != nil {
 		return fmt.Errorf("%w: %s: given up: %w", ErrConnect, e.peer.key.addr, caller.Err())
 	}
-	e.Fail()
+	now := time.Now()
+	e.load.Fail(e.cluster.registry.at(now))
+	e.report(balance.ConnectFailed, now)
 	p := e.peer
 	if ctx.Err() != nil && !errors.Is(err, ErrIdentity) {
-		err = fmt.Errorf("no connection within %s: %w", e.cluster.Spec().ConnectTimeout, err)
+		err = fmt.Errorf("no connection within %s: %w", e.cluster.Options().ConnectTimeout, err)
 	}
 	p.mu.Lock()
 	loud := time.Since(p.complained) > complainEvery

@@ -94,7 +94,7 @@ func (c *Cluster) lookup(host string, port uint16, done chan struct{}) {
 		}
 		c.registry.mu.Lock()
 		if !c.state.Load().removed {
-			c.setEndpoints(specs)
+			c.setEndpoints(Assignment{Endpoints: specs})
 		}
 		c.registry.mu.Unlock()
 	}

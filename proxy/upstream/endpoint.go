@@ -17,7 +17,11 @@ type Endpoint struct {
 	spec    EndpointSpec
 	cluster *Cluster
 	peer    *peer
-	series  atomic.Pointer[series]
+	load    *balance.Member
+	// health and joined are of this cluster alone.
+	health *balance.Health
+	joined int64
+	series atomic.Pointer[series]
 }
 
 // series is one remembered telemetry handle.
@@ -72,6 +76,15 @@ func (e *Endpoint) Mutual() bool { return !e.peer.key.id.IsZero() }
 type peerKey struct {
 	addr netip.AddrPort
 	id   identity.ID
+	// owner is the cluster whose connections are its own, because it says how
+	// they are to be kept or how many there may be; empty for all others.
+	owner string
+}
+
+// sharedLoad is the load and latency of one address, whoever owns connections to it.
+type sharedLoad struct {
+	member *balance.Member
+	refs   int
 }
 
 // peer is what endpoints with the same key share. Its counted references are
@@ -79,8 +92,10 @@ type peerKey struct {
 type peer struct {
 	key      peerKey
 	registry *Registry
-	refs     int // guarded by the registry's lock
-	load     *balance.Member
+	refs     int                         // guarded by the registry's lock
+	reap     time.Time                   // when the keeper looks again; it is the keeper's
+	open     atomic.Int64                // connections
+	settings atomic.Pointer[Connections] // nil: the proxy's own defaults
 
 	mu         sync.Mutex
 	gone       bool
@@ -89,9 +104,9 @@ type peer struct {
 	complained time.Time
 }
 
-// keyOf decides how an endpoint is reached.
-func (r *Registry) keyOf(s EndpointSpec) peerKey {
-	k := peerKey{addr: s.Address, id: s.Identity}
+// keyOf decides how an endpoint of a cluster is reached.
+func (r *Registry) keyOf(s EndpointSpec, owner string) peerKey {
+	k := peerKey{addr: s.Address, id: s.Identity, owner: owner}
 	for _, own := range r.opts.Own {
 		if own == s.Address.Addr().Unmap() {
 			k.id = identity.ID{}
@@ -100,14 +115,35 @@ func (r *Registry) keyOf(s EndpointSpec) peerKey {
 	return k
 }
 
+// endpoint makes one; with is what it is to keep of one before, or nil. It is
+// called with the registry's lock.
+func (c *Cluster) endpoint(s EndpointSpec, k peerKey, spec *Spec, with *Endpoint) *Endpoint {
+	e := &Endpoint{spec: s, cluster: c, peer: c.registry.acquire(k)}
+	e.load = c.registry.loads[peerKey{addr: k.addr, id: k.id}].member
+	if k.owner != "" {
+		e.peer.settings.Store(&spec.Connections)
+	}
+	if with != nil {
+		e.health, e.joined = with.health, with.joined
+	} else {
+		e.health, e.joined = &balance.Health{}, c.registry.now()
+	}
+	return e
+}
+
 // acquire is called with the registry's lock.
 func (r *Registry) acquire(k peerKey) *peer {
 	p := r.peers[k]
 	if p == nil {
-		p = &peer{key: k, registry: r, load: balance.NewMember(r.now())}
+		p = &peer{key: k, registry: r}
 		r.peers[k] = p
 	}
 	p.refs++
+	k.owner = ""
+	if r.loads[k] == nil {
+		r.loads[k] = &sharedLoad{member: balance.NewMember()}
+	}
+	r.loads[k].refs++
 	return p
 }
 
@@ -116,6 +152,11 @@ func (r *Registry) release(p *peer) {
 	if p.refs--; p.refs == 0 {
 		delete(r.peers, p.key)
 		p.retire()
+	}
+	k := p.key
+	k.owner = ""
+	if r.loads[k].refs--; r.loads[k].refs == 0 {
+		delete(r.loads, k)
 	}
 }
 

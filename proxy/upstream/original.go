@@ -19,7 +19,7 @@ type used struct {
 	last     time.Time
 }
 
-func (c *Cluster) original(addr netip.AddrPort) (*Endpoint, error) {
+func (c *Cluster) original(addr netip.AddrPort, now time.Time) (*Endpoint, error) {
 	if !addr.IsValid() {
 		return nil, fmt.Errorf("%w in %s: the connection has no original destination", ErrNoEndpoint, c.name)
 	}
@@ -27,7 +27,7 @@ func (c *Cluster) original(addr netip.AddrPort) (*Endpoint, error) {
 	d.mu.Lock()
 	u := d.byIP[addr]
 	if u != nil {
-		u.last = time.Now()
+		u.last = now
 		d.mu.Unlock()
 		return u.endpoint, nil
 	}
@@ -45,11 +45,12 @@ func (c *Cluster) original(addr netip.AddrPort) (*Endpoint, error) {
 	if u := d.byIP[addr]; u != nil {
 		return u.endpoint, nil
 	}
-	e := &Endpoint{spec: spec, cluster: c, peer: c.registry.acquire(c.registry.keyOf(spec))}
+	o := c.Options()
+	e := c.endpoint(spec, c.registry.keyOf(spec, o.owner()), o, nil)
 	if d.byIP == nil {
 		d.byIP = map[netip.AddrPort]*used{}
 	}
-	d.byIP[addr] = &used{endpoint: e, last: time.Now()}
+	d.byIP[addr] = &used{endpoint: e, last: now}
 	return e, nil
 }
 

@@ -18,20 +18,43 @@ type HTTP1 struct {
 	// Duplex says that SetDuplex was called: nothing is flushed by reading.
 	Duplex bool
 	peer   *peer
-	since  time.Time // when it was last put back
+	queue  *queue // of its cluster
+	born   time.Time
+	// The next are guarded by the peer's lock while the connection is idle.
+	served uint32
+	used   bool      // since the reaper last looked
+	since  time.Time // when it last did and found it used
 }
 
 // HTTP1 returns the connection to the endpoint that was idle last, or a new
-// one. fresh demands a new one: the try before this one died of an old one. An
-// error is an ErrConnect or ErrRefused.
+// one, or waits until there is one. fresh demands a new one: the try before this
+// one died of an old one. An error is an ErrOverflow, ErrConnect or ErrRefused.
 func (e *Endpoint) HTTP1(ctx context.Context, fresh bool) (*HTTP1, error) {
-	p := e.peer
-	for !fresh {
+	c, err := e.claim(ctx, fresh)
+	if c != nil || err != nil {
+		return c, err
+	}
+	nc, err := e.dialClaimed(ctx, alpn.HTTP1)
+	if err != nil {
+		return nil, err
+	}
+	return e.own(nc), nil
+}
+
+// own makes c a connection for one request at a time.
+func (e *Endpoint) own(c *conn.Conn) *HTTP1 {
+	e.dialled(c)
+	return &HTTP1{Conn: c, peer: e.peer, queue: &e.cluster.queue, born: time.Now()}
+}
+
+// reuse returns the connection that was idle last and still lives, if any.
+func (p *peer) reuse() *HTTP1 {
+	for {
 		p.mu.Lock()
 		n := len(p.idle)
 		if n == 0 {
 			p.mu.Unlock()
-			break
+			return nil
 		}
 		c := p.idle[n-1]
 		p.idle[n-1] = nil
@@ -39,43 +62,72 @@ func (e *Endpoint) HTTP1(ctx context.Context, fresh bool) (*HTTP1, error) {
 		p.mu.Unlock()
 		if c.Alive() {
 			c.Reused = true
-			return c, nil
+			return c
 		}
 		c.Close()
 	}
-	c, err := e.dial(ctx, alpn.HTTP1)
-	if err != nil {
-		return nil, err
-	}
-	e.dialled(c)
-	return &HTTP1{Conn: c, peer: p}, nil
 }
 
 // Put gives a connection back whose last exchange is complete on both sides.
 func (c *HTTP1) Put() {
+	c.served++
+	if s := c.peer.settings.Load(); s != nil {
+		if s.MaxRequests > 0 && c.served >= s.MaxRequests || s.MaxAge > 0 && time.Since(c.born) >= s.MaxAge {
+			c.Close()
+			return
+		}
+	}
+	c.shelve()
+}
+
+// shelve gives the connection to a request that waits, or keeps it for the next.
+func (c *HTTP1) shelve() {
 	c.Release()
+	if c.queue.n.Load() > 0 && !c.Alive() {
+		// Bytes that nobody asked for must not become the answer of the next request.
+		c.Close()
+		return
+	}
+	if c.queue.give(c) {
+		return
+	}
 	p := c.peer
-	c.since = time.Now()
 	p.mu.Lock()
 	if p.gone || len(p.idle) >= p.registry.opts.MaxIdle || p.registry.isClosed() {
 		p.mu.Unlock()
 		c.Close()
 		return
 	}
+	c.used = true
 	p.idle = append(p.idle, c)
 	p.mu.Unlock()
+	if c.queue.n.Load() == 0 {
+		return
+	}
+	// Somebody may have come in between, and have seen no idle connection.
+	if other := p.reuse(); other != nil {
+		other.shelve()
+	}
 }
 
-// closeIdle closes the connections that have been idle for longer than age, or
-// that the peer has closed.
+// closeIdle closes the connections that have been idle for longer than age or
+// exist for too long, and those that the peer has closed. With age 0 it closes
+// all of them.
 func (p *peer) closeIdle(age time.Duration) {
 	p.closeIdleHTTP2(age)
-	before := time.Now().Add(-age)
+	now := time.Now()
+	var old time.Duration
+	if s := p.settings.Load(); s != nil {
+		old = s.MaxAge
+	}
 	var late []*HTTP1
 	p.mu.Lock()
 	keep := p.idle[:0]
 	for _, c := range p.idle {
-		if age <= 0 || c.since.Before(before) || !c.Alive() {
+		if c.used {
+			c.used, c.since = false, now
+		}
+		if age <= 0 || now.Sub(c.since) > age || old > 0 && now.Sub(c.born) > old || !c.Alive() {
 			late = append(late, c)
 		} else {
 			keep = append(keep, c)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
@@ -13,10 +14,10 @@ import (
 )
 
 // TLS gives the client side's configuration for a connection to a peer that
-// must prove want, offering just the given protocol. It fails while the proxy
-// has no certificate of its own.
+// must prove want, offering just the given protocols, best first. It fails
+// while the proxy has no certificate of its own.
 type TLS interface {
-	Client(want identity.ID, protocol string) (*tls.Config, error)
+	Client(want identity.ID, protocols ...string) (*tls.Config, error)
 }
 
 // Options of a Registry. The zero value dials in plaintext only.
@@ -50,6 +51,10 @@ type Registry struct {
 	mu       sync.Mutex
 	clusters map[string]*Cluster
 	peers    map[peerKey]*peer
+	loads    map[peerKey]*sharedLoad // without owners
+	wake     chan struct{}           // of the keeper
+	due      atomic.Int64            // when the keeper wakes by itself
+	warming  chan struct{}           // bounds connections made ahead
 	closed   chan struct{}
 	stop     sync.Once
 }
@@ -69,10 +74,11 @@ func NewRegistry(o Options) *Registry {
 	if o.Resolver == nil {
 		o.Resolver = systemResolver{}
 	}
-	r := &Registry{opts: o, start: time.Now(), clusters: map[string]*Cluster{}, peers: map[peerKey]*peer{}, closed: make(chan struct{})}
+	r := &Registry{opts: o, start: time.Now(), clusters: map[string]*Cluster{}, peers: map[peerKey]*peer{}, loads: map[peerKey]*sharedLoad{},
+		closed: make(chan struct{}), wake: make(chan struct{}, 1), warming: make(chan struct{}, maxWarming)}
 	r.Apply(Spec{Name: PassthroughCluster, Kind: OriginalDestination})
 	r.Apply(Spec{Name: BlackHoleCluster, Kind: BlackHole})
-	go r.reap()
+	go r.keep()
 	return r
 }
 
@@ -95,13 +101,18 @@ func (r *Registry) Apply(s Spec) *Cluster {
 }
 
 // SetEndpoints replaces the endpoints of a cluster; the known ones keep their
-// connections and their load, those that are gone have their idle connections
-// closed and finish what they carry. An unknown name is ignored.
+// connections, their load and their health, those that are gone have their idle
+// connections closed and finish what they carry. An unknown name is ignored.
 func (r *Registry) SetEndpoints(name string, specs []EndpointSpec) {
+	r.Assign(name, Assignment{Endpoints: specs})
+}
+
+// Assign is SetEndpoints, with what else an assignment says.
+func (r *Registry) Assign(name string, a Assignment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.clusters[name]; c != nil {
-		c.setEndpoints(specs)
+		c.setEndpoints(a)
 	}
 }
 
@@ -111,7 +122,7 @@ func (r *Registry) Remove(name string) {
 	defer r.mu.Unlock()
 	if c := r.clusters[name]; c != nil && name != PassthroughCluster && name != BlackHoleCluster {
 		delete(r.clusters, name)
-		c.setEndpoints(nil)
+		c.setEndpoints(Assignment{})
 		c.gone()
 	}
 }

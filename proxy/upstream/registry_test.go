@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -109,7 +110,7 @@ func TestHandleOutlivesConfiguration(t *testing.T) {
 		t.Errorf("%d endpoints, want 2: one was named twice", n)
 	}
 	old := c.Endpoints()
-	if r.Apply(upstream.Spec{Name: "api", Policy: upstream.RoundRobin, ConnectTimeout: time.Minute}) != c || c.Spec().ConnectTimeout != time.Minute {
+	if r.Apply(upstream.Spec{Name: "api", Balance: balance.Options{Algorithm: balance.RoundRobin}, ConnectTimeout: time.Minute}) != c || c.Spec().ConnectTimeout != time.Minute {
 		t.Error("another handle, or the old configuration")
 	}
 	changed := spec("10.0.0.2:80")

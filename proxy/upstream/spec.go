@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/balance"
 )
 
 // Kind says where the endpoints of a cluster come from.
@@ -21,17 +22,6 @@ const (
 	BlackHole
 )
 
-// Policy is how a cluster chooses among its endpoints.
-type Policy uint8
-
-const (
-	// PeakEWMA takes the better of two random endpoints by latency and load
-	// (xDS LEAST_REQUEST).
-	PeakEWMA Policy = iota
-	// RoundRobin takes them in turn.
-	RoundRobin
-)
-
 // Names of the clusters that the proxy knows without being told.
 const (
 	PassthroughCluster = "PassthroughCluster"
@@ -44,9 +34,17 @@ const DefaultConnectTimeout = time.Second
 // Spec is the configuration of one cluster.
 type Spec struct {
 	// Name is unique, such as outbound|80||api.production.svc.cluster.local.
-	Name   string
-	Kind   Kind
-	Policy Policy
+	Name string
+	Kind Kind
+	// Balance is how endpoints are chosen; its zero value is peak EWMA.
+	Balance balance.Options
+	// Detection takes endpoints out that answer badly.
+	Detection   balance.Detection
+	Limits      Limits
+	Connections Connections
+	// HTTP2 says that the endpoints are spoken to in HTTP/2 whatever the client
+	// speaks (explicit_http_config), FollowClient that it is what the client speaks.
+	HTTP2, FollowClient bool
 	// ConnectTimeout bounds TCP connect and TLS handshake together; 0 means
 	// DefaultConnectTimeout.
 	ConnectTimeout time.Duration
@@ -56,6 +54,23 @@ type Spec struct {
 	// Service, Namespace and ServicePort label the telemetry
 	// (metadata.filter_metadata["weft"]).
 	Service, Namespace, ServicePort string
+}
+
+// owner is whose the cluster's connections are: its own where it says anything
+// of how they are kept or counted, else everybody's.
+func (s *Spec) owner() string {
+	l := &s.Limits
+	if s.Connections != (Connections{}) || l.MaxConnections.Set || l.MaxPerEndpoint.Set {
+		return s.Name
+	}
+	return ""
+}
+
+// Assignment is the endpoints of a cluster.
+type Assignment struct {
+	Endpoints []EndpointSpec
+	// Overprovisioning is in percent; 0 means 140.
+	Overprovisioning uint32
 }
 
 // EndpointSpec is the configuration of one endpoint.
@@ -68,7 +83,14 @@ type EndpointSpec struct {
 	Draining bool
 	// Weight is relative to the other endpoints; 0 means 1.
 	Weight uint32
-	Zone   string
+	// Unhealthy endpoints get traffic only where too few others are left.
+	Unhealthy bool
+	// Region, Zone and SubZone are its locality, LocalityWeight the weight of all
+	// of that locality.
+	Region, Zone, SubZone string
+	LocalityWeight        uint32
+	// Priority 0 comes first.
+	Priority uint32
 	// Workload is the pod, Namespace its namespace, Owner its controller, such
 	// as deployment/api. They label the telemetry.
 	Workload, Namespace, Owner string
