@@ -2,7 +2,7 @@
 // ordered list for each way through a proxy. The order is told
 // here and nowhere else.
 //
-//	outbound request   1 drop what only proxies may say   2 route's changes   3 backend's changes
+//	outbound request   1 drop what only proxies may say   2 route's changes   3 backend's changes   4 rewrite of path and host
 //	outbound response  1 read, then drop, the peer proxy's verdict   2 backend's changes   3 route's changes
 //	inbound request    1 drop what only proxies may say   2 state the peer's identity
 //	request trailers   1 drop what only proxies may say
@@ -26,6 +26,9 @@ const (
 	UnprocessedField = "weft-unprocessed"
 	// ClientIDField tells the application who its peer is.
 	ClientIDField = "l5d-client-id"
+	// ReasonReset is the value of ErrorField for an application that has ended
+	// the connection instead of answering.
+	ReasonReset = "reset"
 )
 
 // Verdict is what a peer's proxy says of a response.
@@ -34,34 +37,42 @@ type Verdict struct {
 	ProxyMade bool
 	// Unprocessed means that the application has not seen the request.
 	Unprocessed bool
+	// Reset means that the application's connection ended before its response.
+	Reset bool
 }
 
 // Step is one pair of changes of a route, or of one of its backends.
 type Step struct{ Request, Response HeaderOps }
 
-// OutboundRequest is the list for a request that the workload sends. Either
-// step may be nil.
-func OutboundRequest(r *http.Request, route, backend *Step) {
+// Formats says whether a value is made of facts.
+func (s *Step) Formats() bool { return s.Request.formats() || s.Response.formats() }
+
+// OutboundRequest is the list for a request that the workload sends. The
+// rewrite and either step may be nil; facts too, where no value is a format.
+func OutboundRequest(r *http.Request, rewrite *Rewrite, route, backend *Step, facts *Facts) {
 	r.Fields = dropOwn(r.Fields)
 	if route != nil {
-		route.Request.Request(r)
+		route.Request.Request(r, facts)
 	}
 	if backend != nil {
-		backend.Request.Request(r)
+		backend.Request.Request(r, facts)
+	}
+	if rewrite != nil {
+		rewrite.Apply(r)
 	}
 }
 
 // OutboundResponse is the list for a response that the workload receives.
 // mutual says that it came over mutual TLS from a peer's proxy; only then is
 // its verdict believed. The workload never sees the verdict.
-func OutboundResponse(r *http.Response, mutual bool, route, backend *Step) Verdict {
+func OutboundResponse(r *http.Response, mutual bool, route, backend *Step, facts *Facts) Verdict {
 	v := ReadVerdict(r, mutual)
 	r.Fields = dropOwn(r.Fields)
 	if backend != nil {
-		backend.Response.Response(r)
+		backend.Response.Response(r, facts)
 	}
 	if route != nil {
-		route.Response.Response(r)
+		route.Response.Response(r, facts)
 	}
 	return v
 }
@@ -71,7 +82,9 @@ func OutboundResponse(r *http.Response, mutual bool, route, backend *Step) Verdi
 func ReadVerdict(r *http.Response, mutual bool) Verdict {
 	var v Verdict
 	if mutual {
-		_, v.ProxyMade = http.Get(r.Fields, ErrorField)
+		var why []byte
+		why, v.ProxyMade = http.Get(r.Fields, ErrorField)
+		v.Reset = string(why) == ReasonReset
 		u, _ := http.Get(r.Fields, UnprocessedField)
 		v.Unprocessed = v.ProxyMade && len(u) == 1 && u[0] == '1'
 	}

@@ -19,7 +19,7 @@ func fields(lines ...string) []http.Field {
 	return f
 }
 
-func text(f []http.Field) string {
+func lines(f []http.Field) string {
 	var out []string
 	for _, x := range f {
 		out = append(out, fmt.Sprintf("%s: %s", x.Name, x.Value))
@@ -41,16 +41,16 @@ func TestHeaderOps(t *testing.T) {
 		{NewHeaderOps([]Header{h("a", "2")}, []Header{h("b", "2")}, []string{"a", "b"}), "A: 1; B: 1", "a: 2; b: 2"},
 	} {
 		r := http.Response{Fields: fields(strings.Split(c.in, "; ")...)}
-		c.ops.Response(&r)
-		if got := text(r.Fields); got != c.want {
+		c.ops.Response(&r, nil)
+		if got := lines(r.Fields); got != c.want {
 			t.Errorf("%q: %q, want %q", c.in, got, c.want)
 		}
 	}
 	host := NewHeaderOps([]Header{h("Host", "other")}, []Header{h("Host", "second")}, nil)
 	r := http.Request{Authority: []byte("api"), Fields: fields("A: 1")}
-	host.Request(&r)
-	if string(r.Authority) != "other" || text(r.Fields) != "A: 1" {
-		t.Errorf("host: %s, %s", r.Authority, text(r.Fields))
+	host.Request(&r, nil)
+	if string(r.Authority) != "other" || lines(r.Fields) != "A: 1" {
+		t.Errorf("host: %s, %s", r.Authority, lines(r.Fields))
 	}
 }
 
@@ -60,25 +60,25 @@ func TestOrder(t *testing.T) {
 		return &Step{Request: ops, Response: ops}
 	}
 	req := http.Request{Fields: fields("l5d-client-id: forged", "A: 1")}
-	OutboundRequest(&req, step("route"), step("backend"))
-	if got := text(req.Fields); got != "A: 1; x: route; x: backend" {
+	OutboundRequest(&req, nil, step("route"), step("backend"), nil)
+	if got := lines(req.Fields); got != "A: 1; x: route; x: backend" {
 		t.Errorf("outbound request: %s", got)
 	}
 	resp := http.Response{Fields: fields("Weft-Proxy-Error: connect", "weft-unprocessed: 1", "A: 1")}
-	v := OutboundResponse(&resp, true, step("route"), step("backend"))
-	if got := text(resp.Fields); got != "A: 1; x: backend; x: route" || v != (Verdict{true, true}) {
+	v := OutboundResponse(&resp, true, step("route"), step("backend"), nil)
+	if got := lines(resp.Fields); got != "A: 1; x: backend; x: route" || v != (Verdict{ProxyMade: true, Unprocessed: true}) {
 		t.Errorf("outbound response: %s %+v", got, v)
 	}
 	req = http.Request{Fields: fields("L5d-Client-Id: forged", "weft-proxy-error: x", "A: 1", "weft-unprocessed: 1")}
 	id := identity.ID{TrustDomain: "cluster.local", Namespace: "production", ServiceAccount: "web"}
 	InboundRequest(&req, ClientID(id, "weft-system"))
-	if got := text(req.Fields); got != "A: 1; l5d-client-id: web.production.serviceaccount.identity.weft-system.cluster.local" {
+	if got := lines(req.Fields); got != "A: 1; l5d-client-id: web.production.serviceaccount.identity.weft-system.cluster.local" {
 		t.Errorf("inbound request: %s", got)
 	}
 	req = http.Request{Fields: fields("l5d-client-id: forged")}
 	InboundRequest(&req, ClientID(identity.ID{}, "weft-system"))
 	if len(req.Fields) != 0 {
-		t.Errorf("without a peer: %s", text(req.Fields))
+		t.Errorf("without a peer: %s", lines(req.Fields))
 	}
 }
 
@@ -93,21 +93,22 @@ func TestVerdictsAreBelievedOnMutualTLSOnly(t *testing.T) {
 		mutual bool
 		want   Verdict
 	}{
-		{made(true), true, Verdict{true, true}},
-		{made(false), true, Verdict{true, false}},
+		{made(true), true, Verdict{ProxyMade: true, Unprocessed: true}},
+		{made(false), true, Verdict{ProxyMade: true, Unprocessed: false}},
 		{made(true), false, Verdict{}},
+		{fields("weft-proxy-error: reset"), true, Verdict{ProxyMade: true, Reset: true}},
 		{fields("weft-unprocessed: 1"), true, Verdict{}},
-		{fields("weft-proxy-error: x", "weft-unprocessed: 10"), true, Verdict{true, false}},
+		{fields("weft-proxy-error: x", "weft-unprocessed: 10"), true, Verdict{ProxyMade: true, Unprocessed: false}},
 	} {
 		r := http.Response{Fields: c.fields}
-		if got := OutboundResponse(&r, c.mutual, nil, nil); got != c.want || len(r.Fields) != 0 {
-			t.Errorf("%s mutual=%v: %+v, left %s", text(c.fields), c.mutual, got, text(r.Fields))
+		if got := OutboundResponse(&r, c.mutual, nil, nil, nil); got != c.want || len(r.Fields) != 0 {
+			t.Errorf("%s mutual=%v: %+v, left %s", lines(c.fields), c.mutual, got, lines(r.Fields))
 		}
 	}
 	// An application cannot speak for its proxy.
 	r := http.Response{Fields: made(true)}
 	if InboundResponse(&r); len(r.Fields) != 0 {
-		t.Errorf("inbound response: %s", text(r.Fields))
+		t.Errorf("inbound response: %s", lines(r.Fields))
 	}
 }
 
@@ -117,7 +118,7 @@ func TestFiltersAllocateNothing(t *testing.T) {
 	buf := make([]http.Field, 0, 16)
 	if n := testing.AllocsPerRun(100, func() {
 		r := http.Request{Fields: append(buf[:0], base...)}
-		OutboundRequest(&r, &st, nil)
+		OutboundRequest(&r, nil, &st, nil, nil)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

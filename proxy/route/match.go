@@ -15,8 +15,8 @@ var ErrRegex = errors.New("invalid regular expression")
 // ErrMatch means that a condition contradicts itself or is incomplete.
 var ErrMatch = errors.New("invalid match")
 
-// maxRegex bounds the text of an expression, in bytes.
-const maxRegex = 4096
+// MaxRegex bounds the text of an expression, in bytes.
+const MaxRegex = 4096
 
 // PathKind says how a path is compared.
 type PathKind uint8
@@ -42,36 +42,33 @@ func (k PathKind) String() string {
 type MatchSpec struct {
 	Path      PathKind
 	PathValue string
-	Headers   []ValueMatch
-	Query     []ValueMatch
+	// IgnoreCase compares the letters of the path without their case; not for
+	// RegexPath.
+	IgnoreCase bool
+	Headers    []ValueMatch
+	Query      []ValueMatch
+	// Share, where it is set, is the part of the requests that the rule takes.
+	Share *Share
 }
 
-// ValueMatch is a condition on one header field or query parameter. The field
-// names :method, :authority, :path and :scheme stand for those parts of the
-// head.
-type ValueMatch struct {
-	Name string
-	// Value is the whole value, or an RE2 expression for it when Regex is true.
-	Value string
-	Regex bool
+// Plain says whether every request matches.
+func (s *MatchSpec) Plain() bool {
+	anyPath := s.Path == AnyPath || s.Path == Prefix && (s.PathValue == "/" || s.PathValue == "")
+	return anyPath && len(s.Headers)+len(s.Query) == 0 && s.Share == nil
 }
 
 type matcher struct {
 	kind   PathKind
-	path   string
+	fold   bool
+	path   string // lower case with fold
 	re     *regexp.Regexp
 	header []valueMatcher
 	query  []valueMatcher
-}
-
-type valueMatcher struct {
-	name  string // header: lower case
-	value string
-	re    *regexp.Regexp
+	share  *Share
 }
 
 func compile(s MatchSpec) (matcher, error) {
-	m := matcher{kind: s.Path, path: s.PathValue}
+	m := matcher{kind: s.Path, path: s.PathValue, fold: s.IgnoreCase && s.Path != RegexPath, share: s.Share}
 	var err error
 	switch s.Path {
 	case AnyPath:
@@ -92,14 +89,13 @@ func compile(s MatchSpec) (matcher, error) {
 	default:
 		return m, fmt.Errorf("%w: path kind %d", ErrMatch, s.Path)
 	}
+	if m.fold {
+		m.path = strings.ToLower(m.path)
+	}
 	for _, h := range s.Headers {
-		v, err := newValue(h)
+		v, err := newHeader(h)
 		if err != nil {
 			return m, fmt.Errorf("header %q: %w", h.Name, err)
-		}
-		v.name = strings.ToLower(h.Name)
-		if strings.HasPrefix(v.name, ":") && !pseudo[v.name] {
-			return m, fmt.Errorf("%w: header %q is not one of :method, :authority, :path, :scheme", ErrMatch, h.Name)
 		}
 		m.header = append(m.header, v)
 	}
@@ -113,24 +109,21 @@ func compile(s MatchSpec) (matcher, error) {
 	return m, nil
 }
 
-var pseudo = map[string]bool{":method": true, ":authority": true, ":path": true, ":scheme": true}
-
-func newValue(s ValueMatch) (valueMatcher, error) {
-	if s.Name == "" {
-		return valueMatcher{}, fmt.Errorf("%w: the name is empty", ErrMatch)
+// matched is how much of a path the condition covers (Path.Matched of filter).
+func (m *matcher) matched() int {
+	switch m.kind {
+	case Prefix, SegmentPrefix:
+		return len(m.path)
+	case AnyPath:
+		return min(1, len(m.path)) // prefix "/"
 	}
-	v := valueMatcher{name: s.Name, value: s.Value}
-	var err error
-	if s.Regex {
-		v.re, err = whole(s.Value)
-	}
-	return v, err
+	return -1
 }
 
 // whole compiles an expression that must match the whole text.
 func whole(expr string) (*regexp.Regexp, error) {
-	if len(expr) > maxRegex {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrRegex, len(expr), maxRegex)
+	if len(expr) > MaxRegex {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrRegex, len(expr), MaxRegex)
 	}
 	// Compiled alone first: an expression such as "a)|(b" must not close our group.
 	if _, err := regexp.Compile(expr); err != nil {
@@ -145,42 +138,51 @@ func whole(expr string) (*regexp.Regexp, error) {
 
 // Match says whether the condition holds for a request.
 func (m *matcher) Match(r *http.Request) bool {
+	return m.matchPath(r.Path()) && m.matchRest(r)
+}
+
+func (m *matcher) matchPath(p []byte) bool {
 	switch m.kind {
 	case ExactPath:
-		if string(r.Path()) != m.path {
-			return false
-		}
+		return len(p) == len(m.path) && m.begins(p)
 	case SegmentPrefix:
-		p := r.Path()
-		if len(p) < len(m.path) || string(p[:len(m.path)]) != m.path || len(p) > len(m.path) && p[len(m.path)] != '/' {
-			return false
-		}
+		return m.begins(p) && (len(p) == len(m.path) || p[len(m.path)] == '/')
 	case Prefix:
-		p := r.Path()
-		if len(p) < len(m.path) || string(p[:len(m.path)]) != m.path {
-			return false
-		}
+		return m.begins(p)
 	case RegexPath:
-		if !m.re.Match(r.Path()) {
-			return false
-		}
+		return m.re.Match(p)
 	}
+	return true
+}
+
+func (m *matcher) begins(p []byte) bool {
+	if len(p) < len(m.path) {
+		return false
+	}
+	if m.fold {
+		return http.EqualFold(p[:len(m.path)], m.path)
+	}
+	return string(p[:len(m.path)]) == m.path
+}
+
+// matchRest is all conditions but that on the path.
+func (m *matcher) matchRest(r *http.Request) bool {
 	for i := range m.header {
 		if !m.header[i].matchHeader(r) {
 			return false
 		}
 	}
-	for i := range m.query {
-		if !m.query[i].matchQuery(r.Query()) {
-			return false
-		}
-	}
-	return true
+	return m.matchQueryShare(r)
 }
 
-func (v *valueMatcher) accepts(b []byte) bool {
-	if v.re != nil {
-		return v.re.Match(b)
+func (m *matcher) matchQueryShare(r *http.Request) bool {
+	if len(m.query) > 0 {
+		q := r.Query()
+		for i := range m.query {
+			if !m.query[i].matchQuery(q) {
+				return false
+			}
+		}
 	}
-	return string(b) == v.value
+	return m.share == nil || m.share.Draws(random())
 }

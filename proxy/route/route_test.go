@@ -21,6 +21,14 @@ func rule(t testing.TB, m MatchSpec) *Rule {
 	return r
 }
 
+func val(name, value string, regex bool) ValueMatch {
+	v := ValueMatch{Name: name, Value: value}
+	if regex {
+		v.Kind = Regex
+	}
+	return v
+}
+
 func request(method, target string, lines ...string) *http.Request {
 	r := &http.Request{Method: []byte(method), Target: []byte(target), Authority: []byte("api"), Scheme: []byte("http")}
 	for _, l := range lines {
@@ -31,8 +39,8 @@ func request(method, target string, lines ...string) *http.Request {
 }
 
 func TestMatches(t *testing.T) {
-	h := func(n, v string, re bool) MatchSpec { return MatchSpec{Headers: []ValueMatch{{n, v, re}}} }
-	q := func(n, v string, re bool) MatchSpec { return MatchSpec{Query: []ValueMatch{{n, v, re}}} }
+	h := func(n, v string, re bool) MatchSpec { return MatchSpec{Headers: []ValueMatch{val(n, v, re)}} }
+	q := func(n, v string, re bool) MatchSpec { return MatchSpec{Query: []ValueMatch{val(n, v, re)}} }
 	p := func(k PathKind, v string) MatchSpec { return MatchSpec{Path: k, PathValue: v} }
 	for _, c := range []struct {
 		spec MatchSpec
@@ -99,13 +107,13 @@ func TestBadRules(t *testing.T) {
 	}{
 		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: "("}}, ErrRegex, "path"},
 		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: "a)|(b"}}, ErrRegex, "path"},
-		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: strings.Repeat("a", maxRegex+1)}}, ErrRegex, "limit"},
+		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: strings.Repeat("a", MaxRegex+1)}}, ErrRegex, "limit"},
 		{RuleSpec{Match: MatchSpec{Path: ExactPath, PathValue: "a"}}, ErrMatch, "slash"},
 		{RuleSpec{Match: MatchSpec{Path: 99}}, ErrMatch, "kind"},
-		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{{"x", "[", true}}}}, ErrRegex, `header "x"`},
-		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{{"", "a", false}}}}, ErrMatch, "empty"},
-		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{{":status", "a", false}}}}, ErrMatch, ":status"},
-		{RuleSpec{Match: MatchSpec{Query: []ValueMatch{{"q", "[", true}}}}, ErrRegex, `query parameter "q"`},
+		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{val("x", "[", true)}}}, ErrRegex, `header "x"`},
+		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{val("", "a", false)}}}, ErrMatch, "empty"},
+		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{val(":status", "a", false)}}}, ErrMatch, ":status"},
+		{RuleSpec{Match: MatchSpec{Query: []ValueMatch{val("q", "[", true)}}}, ErrRegex, `query parameter "q"`},
 		{RuleSpec{Backends: []Backend{{Weight: 0}, {Weight: 0}}}, ErrNoWeight, "zero"},
 	} {
 		if _, err := NewRule(c.spec); !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.tell) {
@@ -158,8 +166,8 @@ func TestSplitDistribution(t *testing.T) {
 
 func TestMatchingAllocatesNothing(t *testing.T) {
 	tb := &Table{Rules: []*Rule{
-		rule(t, MatchSpec{Path: ExactPath, PathValue: "/x", Headers: []ValueMatch{{"x-user", "a", false}}}),
-		rule(t, MatchSpec{Path: SegmentPrefix, PathValue: "/api", Query: []ValueMatch{{"q", "1", false}}}),
+		rule(t, MatchSpec{Path: ExactPath, PathValue: "/x", Headers: []ValueMatch{val("x-user", "a", false)}}),
+		rule(t, MatchSpec{Path: SegmentPrefix, PathValue: "/api", Query: []ValueMatch{val("q", "1", false)}}),
 	}}
 	r := request("GET", "/api/v1?p=2&q=1", "Accept: x", "X-User: b")
 	if n := testing.AllocsPerRun(100, func() {

@@ -1,11 +1,15 @@
 // Package route decides which rule a request falls under and which backend of
 // the rule gets it. It is pure: compiled matchers over the views of a head,
-// and a weighted choice over a random number that the caller brings.
+// and a weighted choice over a random number that the caller brings. What a
+// rule asks for besides (Traffic) is carried out by proxy/forward.
 package route
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"sort"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
@@ -17,13 +21,29 @@ type Table struct {
 	// Name is <host>:<port> of the destination.
 	Name  string
 	Rules []*Rule
+	index *index // nil for few rules
 }
+
+// NewTable makes a table; the slice is the table's afterwards.
+func NewTable(name string, rules []*Rule) *Table {
+	t := &Table{Name: name, Rules: rules}
+	if len(rules) >= indexed {
+		t.index = newIndex(rules)
+	}
+	return t
+}
+
+// indexed is from how many rules on a table has an index.
+const indexed = 5
 
 // Match returns the first rule that matches, or nil: the request is answered
 // 404. A nil table matches nothing.
 func (t *Table) Match(r *http.Request) *Rule {
 	if t == nil {
 		return nil
+	}
+	if t.index != nil {
+		return t.index.match(r)
 	}
 	for _, u := range t.Rules {
 		if u.match.Match(r) {
@@ -33,26 +53,40 @@ func (t *Table) Match(r *http.Request) *Rule {
 	return nil
 }
 
+// random is uniformly distributed and safe for concurrent use.
+func random() uint64 { return rand.Uint64() }
+
 // RuleSpec is what a rule is made of.
 type RuleSpec struct {
 	// Name labels the rule in telemetry and dumps; Origin is the object that it
 	// came from (kind namespace/name).
 	Name, Origin string
-	Match        MatchSpec
+	// Stat is the name to count by (stat_prefix); empty means Origin.
+	Stat  string
+	Match MatchSpec
 	// Backends share the requests by weight.
 	Backends []Backend
 	// Status answers every request where there is no backend; 0 means 500.
 	Status  int
 	Headers filter.Step
+	// Traffic is nil where the rule asks for nothing else. Its Rewrite's and its
+	// Redirect's Path.Matched are set by NewRule.
+	Traffic *Traffic
 }
 
 // Rule is one compiled route. It is immutable.
 type Rule struct {
 	Name, Origin string
 	Headers      filter.Step
-	match        matcher
-	spec         MatchSpec
-	split        Split
+	// Traffic is nil where the rule asks for nothing besides a backend.
+	Traffic *Traffic
+	// Formats says that a value of Headers, or of a backend's, is a format.
+	Formats bool
+	// Stat names the rule in telemetry: RuleSpec.Stat, or Origin.
+	Stat  string
+	match matcher
+	spec  MatchSpec
+	split Split
 }
 
 // Backend is one share of a rule.
@@ -66,6 +100,8 @@ type Backend struct {
 	// cannot be used, 503 for a cluster that is not known.
 	Status  int
 	Headers filter.Step
+	// Host replaces the authority; empty keeps it, or what the rule makes of it.
+	Host string
 }
 
 // NewRule compiles a rule. Its errors name the field that is wrong.
@@ -73,6 +109,15 @@ func NewRule(s RuleSpec) (*Rule, error) {
 	m, err := compile(s.Match)
 	if err != nil {
 		return nil, fmt.Errorf("match: %w", err)
+	}
+	if t := s.Traffic; t != nil {
+		n := m.matched()
+		if t.Rewrite != nil && t.Rewrite.Path.Matched != n {
+			t.Rewrite.Path.Matched = n
+		}
+		if t.Redirect != nil && t.Redirect.Path.Matched != n {
+			t.Redirect.Path.Matched = n
+		}
 	}
 	b := s.Backends
 	if len(b) == 0 {
@@ -85,7 +130,11 @@ func NewRule(s RuleSpec) (*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rule{Name: s.Name, Origin: s.Origin, Headers: s.Headers, match: m, spec: s.Match, split: *sp}, nil
+	formats := s.Headers.Formats()
+	for i := range b {
+		formats = formats || b[i].Headers.Formats()
+	}
+	return &Rule{Name: s.Name, Origin: s.Origin, Stat: cmp.Or(s.Stat, s.Origin), Formats: formats, Headers: s.Headers, Traffic: s.Traffic, match: m, spec: s.Match, split: *sp}, nil
 }
 
 // Pick chooses a backend by weight; random is uniformly distributed.
@@ -99,6 +148,8 @@ func (r *Rule) Matches() MatchSpec { return r.spec }
 
 // Split is a weighted choice. It is immutable.
 type Split struct {
+	// Idle ends connections without HTTP on which nothing moves; 0 for never.
+	Idle     time.Duration
 	backends []Backend
 	sum      []uint64 // weight of backends 0 to i
 }
