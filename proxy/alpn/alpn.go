@@ -3,6 +3,9 @@
 package alpn
 
 const (
+	// Mux is HTTP/2's framing with plain heads, for requests of HTTP/1 and HTTP/2
+	// alike.
+	Mux = "weft-mux"
 	// HTTP2 is HTTP/2.
 	HTTP2 = "weft-h2"
 	// HTTP1 is HTTP/1.1.

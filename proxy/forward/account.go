@@ -16,6 +16,12 @@ func flags(reason string) string {
 		return "UC"
 	case ReasonNoEndpoint:
 		return "UH"
+	case ReasonOverflow:
+		return "UO"
+	case ReasonFault:
+		return "FI"
+	case ReasonOverload:
+		return "OM"
 	case ReasonNoRoute:
 		return "NR"
 	case ReasonNoBackend, ReasonNoConfiguration:
@@ -26,6 +32,27 @@ func flags(reason string) string {
 		return "DPE"
 	}
 	return ""
+}
+
+// flags adds what the rule's policies did.
+func (e *extra) flags(f string) string {
+	add := func(flag string) {
+		if f != "" {
+			f += ","
+		}
+		f += flag
+	}
+	if e.delayed {
+		if f == "FI" {
+			f = "DI,FI"
+		} else {
+			add("DI")
+		}
+	}
+	if e.exhausted {
+		add("URX")
+	}
+	return f
 }
 
 // inboundSeries is the same for all requests of an inbound connection.
@@ -50,7 +77,7 @@ func (x *Exchange) series() *telemetry.HTTP {
 	}
 	origin := ""
 	if x.Rule != nil {
-		origin = x.Rule.Origin
+		origin = x.Rule.Stat
 	}
 	if x.Endpoint == nil {
 		k := telemetry.HTTPKey{Direction: telemetry.Outbound, Authority: d.Name, Route: origin}
@@ -83,6 +110,7 @@ func outboundKey(authority, origin string, e *upstream.Endpoint) telemetry.HTTPK
 // exactly once for each Begin.
 func (x *Exchange) End(o Outcome) time.Time {
 	now := time.Now()
+	x.ended(&o, now)
 	if h := x.series(); h != nil {
 		if !x.counted {
 			h.Request()
@@ -95,12 +123,15 @@ func (x *Exchange) End(o Outcome) time.Time {
 		switch {
 		case o.Failure != nil:
 			r.Error, r.Flags = o.Failure.Reason, flags(o.Failure.Reason)
-		case o.Timeout:
+		case o.Timeout || o.Broken && x.TimedOut():
 			r.Error, r.Flags = ReasonTimeout, flags(ReasonTimeout)
 		case o.Broken && (o.Gone || o.Status == 0):
 			r.Error, r.Flags = "client gone", "DC"
 		case o.Broken:
 			r.Error, r.Flags = "cut off", "UC"
+		}
+		if x.extra != nil {
+			r.Flags = x.extra.flags(r.Flags)
 		}
 		h.Response(&r)
 	}

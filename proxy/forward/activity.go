@@ -10,6 +10,10 @@ import (
 type Activity struct {
 	carried atomic.Int64
 	panics  atomic.Uint64
+	shadows shadows
+	// level is how short of memory the proxy is.
+	level    atomic.Int32
+	unserved [2]atomic.Uint64 // connections and requests that were shed
 
 	mu       sync.Mutex
 	draining chan struct{}

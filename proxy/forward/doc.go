@@ -4,9 +4,14 @@
 // response back.
 //
 // An Exchange is the life of one request whatever the codec; http1*.go and
-// http2*.go drive it for HTTP/1.1 and HTTP/2:
+// http2*.go drive it for HTTP/1.1 and HTTP/2, hop*.go for HTTP/1 on the
+// multiplexed connection between two proxies (both of its ends):
 //
-//	Begin ──► Next ──► (send) ──► Head ──► (copy the response) ──► End
-//	            ▲                  │
-//	            └──── Again ◄──────┘ connect failed, refused, unprocessed, reset
+//	Begin ──► Next ──► Sent ──► Head ──► (copy the response) ──► Done ──► End
+//	            ▲                 │
+//	            └──── Again ◄─────┘ connect failed, refused, unprocessed, reset
+//
+// Tee and Complete tell it of the request's body, beside that. What a rule asks
+// for besides a backend (route.Traffic) happens behind these calls, in
+// traffic.go, clock.go, fault.go and mirror.go: drivers know nothing of it.
 package forward

@@ -66,6 +66,8 @@ type Downstream struct {
 	// Destination is the address that the client dialled, or the application's
 	// own address behind an explicit inbound listener.
 	Destination netip.AddrPort
+	// Client is where the connection comes from; zero where nobody needs it.
+	Client netip.AddrPort
 	// Peer is the identity that the client proved; zero without mutual TLS.
 	Peer identity.ID
 	// Mutual says that the client is a peer's proxy on mutual TLS: it may hear

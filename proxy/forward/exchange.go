@@ -9,10 +9,12 @@ import (
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
-// MaxTries is how often a request is sent: once, and at most twice again.
+// MaxTries is how often a request is sent where its route says nothing: once,
+// and at most twice again.
 const MaxTries = 3
 
 // Cause is why a try came to nothing.
@@ -26,11 +28,28 @@ const (
 	NotProcessed
 	// Reset means that the connection ended before the response's head.
 	Reset
+	// Overflow means that a limit of this proxy forbids the try (circuit
+	// breaking): it is not made again.
+	Overflow
 )
 
+// Try is what a driver has under way for a request.
+type Try interface {
+	// Expire aborts the try, because its time is over: the driver then meets an
+	// error, and goes on as with any other. It comes from another goroutine,
+	// between Sent and whatever of Again, Head (with again), Failed, Done and End
+	// is first; when that returns, Expire is not running and will not come. It
+	// must not block, nor call the exchange.
+	//
+	// hard comes lingerTime later where the exchange has not ended by then: the
+	// client's side is to be given up too, since it does not take the answer.
+	Expire(hard bool)
+}
+
 // Exchange is the life of one request. Its methods are called by one goroutine
-// at a time, in the order that the package comment draws. The zero value is
-// ready for Begin, and so is one that has ended.
+// at a time, in the order that the package comment draws; Tee and Complete may
+// come from another. The zero value is ready for Begin, and so is one that has
+// ended.
 type Exchange struct {
 	Downstream *Downstream
 	// Rule and Backend were chosen by Begin; both are nil on inbound requests.
@@ -49,6 +68,10 @@ type Exchange struct {
 	idempotent bool
 	counted    bool // as a request
 	open       bool // between Begin and End
+	grpc       bool // the request is gRPC
+	trailing   bool // the call's status comes in the trailers
+	// extra is what the rule or the client asks for besides; nil for nothing.
+	extra *extra
 }
 
 // Begin routes the request and passes its head through the filters. The head
@@ -58,7 +81,13 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 	*x = Exchange{Downstream: d, start: start, sent: start, open: true, idempotent: idempotent(r.Method)}
 	d.Activity.carried.Add(1)
 	x.choice.Reset(d.Destination)
+	x.choice.Now = start
+	if d.Activity.Shedding() {
+		d.Activity.shed()
+		return &Failure{Status: 503, Reason: ReasonOverload, Detail: "the proxy is short of memory", Unprocessed: true}
+	}
 	if d.Direction == Inbound {
+		x.deadline(r)
 		filter.InboundRequest(r, d.ClientID)
 		x.cluster = d.Application
 		return nil
@@ -67,26 +96,53 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 	if x.Rule == nil {
 		return &Failure{Status: 404, Reason: ReasonNoRoute, Detail: "no route of the destination matches the request", Unprocessed: true}
 	}
+	x.deadline(r)
+	if x.Rule.Traffic != nil || x.Rule.Formats {
+		if f := x.manage(r); f != nil || x.extra.answer != nil {
+			// An answer that a delay precedes is given by Next.
+			return f
+		}
+	}
 	x.Backend = x.Rule.Pick(rand.Uint64())
 	if x.Backend.Cluster == nil {
-		return &Failure{Status: x.Backend.Status, Reason: ReasonNoBackend, Unprocessed: true,
-			Detail: "the route " + x.Rule.Name + " (" + x.Rule.Origin + ") has no usable backend for this request"}
+		return x.failure(&Failure{Status: x.Backend.Status, Reason: ReasonNoBackend, Unprocessed: true,
+			Detail: "the route " + x.Rule.Name + " (" + x.Rule.Origin + ") has no usable backend for this request"})
 	}
 	x.cluster = x.Backend.Cluster
-	filter.OutboundRequest(r, &x.Rule.Headers, &x.Backend.Headers)
+	if x.Rule.Traffic != nil || x.Rule.Formats {
+		x.outbound(r)
+		return nil
+	}
+	filter.OutboundRequest(r, nil, &x.Rule.Headers, &x.Backend.Headers, nil)
+	if x.Backend.Host != "" {
+		r.Authority = []byte(x.Backend.Host)
+	}
 	return nil
 }
 
 // Next chooses the endpoint of the next try and counts it as loaded until
-// Again, or End. A Failure means that there is none.
+// Again, or End. It may wait first: for a fault's delay, or between two tries.
+// A Failure means that there is no other try.
 func (x *Exchange) Next(ctx context.Context) *Failure {
 	x.leave()
+	x.trailing = false
+	if x.extra != nil {
+		if f := x.await(ctx); f != nil {
+			return f
+		}
+	}
 	e, err := x.cluster.Pick(ctx, &x.choice)
 	if err != nil {
-		return &Failure{Status: 503, Reason: ReasonNoEndpoint, Detail: err.Error(), Unprocessed: true}
+		f := x.Failed(NotConnected, err)
+		if f.Reason == ReasonConnect {
+			f.Reason = ReasonNoEndpoint
+		}
+		return f
+	}
+	if err := e.Enter(); err != nil {
+		return x.Failed(Overflow, err)
 	}
 	x.Endpoint = e
-	e.Begin()
 	if !x.counted {
 		x.counted = true
 		x.series().Request()
@@ -99,7 +155,17 @@ func (x *Exchange) Next(ctx context.Context) *Failure {
 // empty, not begun, or still held whole. reused means that the connection had
 // carried a request before, so that its end may have crossed this one.
 func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
-	if !replayable || x.choice.Tried() >= MaxTries {
+	late := x.disarm()
+	if c == Reset {
+		x.broke(late)
+	}
+	if !replayable || c == Overflow {
+		return false
+	}
+	if p := x.policy(); p != nil {
+		return p.Failure(without(c, late)) && x.permit(p)
+	}
+	if late || x.choice.Tried() >= MaxTries {
 		return false
 	}
 	if x.Downstream.Direction == Inbound {
@@ -111,46 +177,103 @@ func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 }
 
 // Head takes note of a final response's head (not of 1xx) and passes it
-// through the filters. again means that the peer did not process the request
+// through the filters. again means that the response is not to be passed on,
 // and that Next should follow instead.
 func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) {
 	x.head = time.Now()
 	if x.Downstream.Direction == Inbound {
-		x.Endpoint.Observe(x.head.Sub(x.sent))
+		x.answered(r)
 		filter.InboundResponse(r)
 		return false
 	}
 	x.Verdict = filter.ReadVerdict(r, x.Endpoint.Mutual())
 	if x.Verdict.Unprocessed {
 		x.Endpoint.Fail()
-		if x.Again(NotProcessed, replayable, reused) {
+	} else {
+		x.answered(r)
+	}
+	switch p := x.policy(); {
+	case p != nil:
+		if replayable && x.retriable(p, r) && x.permit(p) {
+			x.disarm()
 			return true
 		}
-	} else {
-		x.Endpoint.Observe(x.head.Sub(x.sent))
+	case x.Verdict.Unprocessed && x.Again(NotProcessed, replayable, reused):
+		return true
 	}
-	filter.OutboundResponse(r, x.Endpoint.Mutual(), &x.Rule.Headers, &x.Backend.Headers)
+	if x.extra != nil {
+		x.respond(r)
+		return false
+	}
+	filter.OutboundResponse(r, x.Endpoint.Mutual(), &x.Rule.Headers, &x.Backend.Headers, nil)
 	return false
 }
 
-// Sent marks the beginning of a try after the first.
-func (x *Exchange) Sent() {
+// answered tells the endpoint's record of a response. That of a call whose
+// status comes last is told by End.
+func (x *Exchange) answered(r *http.Response) {
+	code, latency := telemetry.NoGRPC, x.head.Sub(x.sent)
+	if x.grpc {
+		if code = grpcStatus(nil, r.Fields); code == telemetry.NoGRPC && r.Status == 200 {
+			x.trailing = true
+			x.Endpoint.Observe(latency)
+			return
+		}
+	}
+	x.Endpoint.Answered(x.head, r.Status, code, latency)
+}
+
+// broke tells it of a try that got no answer.
+func (x *Exchange) broke(late bool) {
+	if x.Endpoint == nil {
+		return
+	}
+	cause := upstream.Reset
+	if late || x.TimedOut() {
+		cause = upstream.TimedOut
+	}
+	x.Endpoint.Broke(time.Now(), cause)
+}
+
+// ended tells it how a call ended whose head was answered already.
+func (x *Exchange) ended(o *Outcome, now time.Time) {
+	switch {
+	case !x.trailing || x.Endpoint == nil || o.Gone:
+	case o.Broken || o.Timeout || x.TimedOut():
+		x.broke(o.Timeout)
+	case o.GRPC != telemetry.NoGRPC:
+		x.Endpoint.Answered(now, o.Status, o.GRPC, 0)
+	}
+}
+
+// Sent says that the connection of a try is there and that the request is
+// about to be sent on it. try is what can abort it; nil where nothing can.
+func (x *Exchange) Sent(try Try) {
 	if x.choice.Tried() > 1 {
 		x.sent = time.Now()
+	}
+	if x.extra != nil {
+		x.extra.clock.sent(try)
 	}
 }
 
 // Failed makes the answer for a request whose last try ended with err.
 func (x *Exchange) Failed(c Cause, err error) *Failure {
+	late := x.disarm()
+	f := &Failure{Status: 503, Reason: ReasonConnect, Detail: err.Error(), Unprocessed: true}
 	switch {
+	case late || x.TimedOut():
+		*f = Failure{Status: 504, Reason: ReasonTimeout, Detail: "the request was not answered in time"}
+	case c == Overflow || errors.Is(err, upstream.ErrOverflow):
+		f.Reason = ReasonOverflow
 	case c == Reset:
-		return &Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
+		*f = Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
 	case c == NotProcessed:
-		return &Failure{Status: 503, Reason: ReasonRefused, Detail: "the other side refused the request: " + err.Error(), Unprocessed: true}
+		f.Reason, f.Detail = ReasonRefused, "the other side refused the request: "+err.Error()
 	case errors.Is(err, upstream.ErrNoEndpoint):
-		return &Failure{Status: 503, Reason: ReasonNoEndpoint, Detail: err.Error(), Unprocessed: true}
+		f.Reason = ReasonNoEndpoint
 	}
-	return &Failure{Status: 503, Reason: ReasonConnect, Detail: err.Error(), Unprocessed: true}
+	return x.failure(f)
 }
 
 // Outcome is how an exchange ended.
@@ -164,7 +287,8 @@ type Outcome struct {
 	Broken bool
 	// Gone means that it broke because the client had left.
 	Gone bool
-	// Timeout means that the request's deadline cut the response off.
+	// Timeout means that the request's deadline cut the response off; End knows
+	// it by itself where the exchange kept the time.
 	Timeout bool
 	// Failure is set where the proxy itself answered.
 	Failure *Failure
@@ -174,7 +298,7 @@ type Outcome struct {
 
 func (x *Exchange) leave() {
 	if x.Endpoint != nil {
-		x.Endpoint.End()
+		x.Endpoint.Leave()
 		x.Endpoint = nil
 	}
 }
@@ -186,6 +310,13 @@ func (x *Exchange) abandon() {
 		x.open = false
 		x.leave()
 		x.Downstream.Activity.carried.Add(-1)
+		if e := x.extra; e != nil {
+			if e.retrying {
+				x.cluster.EndRetry()
+			}
+			e.end()
+			x.extra = nil
+		}
 	}
 }
 

@@ -15,11 +15,18 @@ type Failure struct {
 	Detail string
 	// Unprocessed means that the application has certainly not seen the request.
 	Unprocessed bool
+	// Fields are added to the response's head.
+	Fields []http.Field
+	// Body is sent instead of Detail where it is not nil: the configuration asks
+	// for this very answer (a redirect, say), and no Reason is told.
+	Body []byte
+	// GRPC is the status for a gRPC request; 0 means one that fits Status.
+	GRPC int
 }
 
 // Reasons that are part of the contract between proxies.
 const (
-	ReasonReset           = "reset"
+	ReasonReset           = filter.ReasonReset
 	ReasonConnect         = "connect failed"
 	ReasonNoEndpoint      = "no endpoint"
 	ReasonNoRoute         = "no route"
@@ -29,6 +36,11 @@ const (
 	ReasonRefused         = "refused"
 	ReasonBadRequest      = "bad request"
 	ReasonBadResponse     = "bad response"
+	ReasonOverload        = "overloaded"
+	// ReasonOverflow is a limit of the configuration (circuit breaking).
+	ReasonOverflow = "overflow"
+	// ReasonFault is a fault that the configuration injects.
+	ReasonFault = "fault injected"
 	// ReasonTimeout is a deadline of the request that has passed.
 	ReasonTimeout = "timeout"
 )
@@ -41,18 +53,46 @@ func (f *Failure) Response(d *Downstream, r *http.Response) (body []byte) {
 	r.Status = f.Status
 	r.Minor = 1
 	r.Reason = []byte(statusText(f.Status))
-	body = append([]byte(f.Detail), '\n')
-	r.Fields = append(r.Fields, http.Field{Name: []byte("content-type"), Value: []byte("text/plain; charset=utf-8")})
-	if d.Mutual || d.Direction == Outbound {
+	if body = f.Body; body == nil {
+		body = append([]byte(f.Detail), '\n')
+	}
+	if len(body) > 0 && !has(f.Fields, "content-type") {
+		r.Fields = append(r.Fields, http.Field{Name: []byte("content-type"), Value: []byte("text/plain; charset=utf-8")})
+	}
+	r.Fields = append(r.Fields, f.Fields...)
+	if f.Reason != "" && (d.Mutual || d.Direction == Outbound) {
 		filter.Failure(r, f.Reason, f.Unprocessed && d.Mutual)
 	}
 	return body
 }
 
+func has(fields []http.Field, name string) bool {
+	_, ok := http.Get(fields, name)
+	return ok
+}
+
 func statusText(code int) string {
 	switch code {
+	case 200:
+		return "OK"
+	case 204:
+		return "No Content"
+	case 301:
+		return "Moved Permanently"
+	case 302:
+		return "Found"
+	case 303:
+		return "See Other"
+	case 307:
+		return "Temporary Redirect"
+	case 308:
+		return "Permanent Redirect"
 	case 400:
 		return "Bad Request"
+	case 401:
+		return "Unauthorized"
+	case 403:
+		return "Forbidden"
 	case 404:
 		return "Not Found"
 	case 408:
@@ -61,6 +101,8 @@ func statusText(code int) string {
 		return "URI Too Long"
 	case 417:
 		return "Expectation Failed"
+	case 429:
+		return "Too Many Requests"
 	case 431:
 		return "Request Header Fields Too Large"
 	case 500:
@@ -75,6 +117,9 @@ func statusText(code int) string {
 		return "Gateway Timeout"
 	case 505:
 		return "HTTP Version Not Supported"
+	}
+	if code < 400 {
+		return "Answer"
 	}
 	return "Error"
 }

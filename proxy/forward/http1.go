@@ -11,7 +11,9 @@ import (
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h1"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/upstream"
 )
 
 const (
@@ -40,19 +42,23 @@ type work struct {
 	x    Exchange
 	req  http.Request
 	resp http.Response
-	// out is the request's head as sent, and the body where it is held whole.
-	out []byte
 
 	s  *http1
 	in h1.Framing // of the request
 	// method reads responses as the request's own does.
 	method []byte
 	// old says that the client speaks HTTP/1.0.
-	old bool
-	// held says that out can be sent again and again.
-	held bool
-	// body is the content of the request in bytes.
-	body int64
+	old  bool
+	body body1
+	// sent is the content of the request in bytes.
+	sent int64
+
+	// up or stream is where the current try was sent.
+	up     *upstream.HTTP1
+	stream h2.Ref
+	// out is what a connection for this request alone is sent first: the head,
+	// and the body where it is held whole and not chunked.
+	out []byte
 }
 
 var works = sync.Pool{New: func() any { return &work{} }}
@@ -61,13 +67,31 @@ func (w *work) free() {
 	if cap(w.out) > 2*maxHeld {
 		w.out = nil
 	}
+	if cap(w.body.mem) > 2*maxHeld {
+		w.body.mem = nil
+	}
 	// No view into a connection's buffer may live on here.
 	clear(w.req.Fields[:cap(w.req.Fields)])
 	clear(w.resp.Fields[:cap(w.resp.Fields)])
 	w.req.Reset()
 	w.resp.Reset()
-	*w = work{req: w.req, resp: w.resp, out: w.out[:0]}
+	*w = work{req: w.req, resp: w.resp, out: w.out[:0], body: body1{mem: w.body.mem[:0], head: w.body.head[:0]}}
 	works.Put(w)
+}
+
+// Abort ends the current try: the client has gone.
+func (w *work) Abort() { w.Expire(false) }
+
+// Expire implements Try.
+func (w *work) Expire(hard bool) {
+	switch {
+	case hard:
+		w.s.c.Abort()
+	case w.up != nil:
+		w.up.Abort()
+	default:
+		w.stream.Reset(h2.CodeCancel)
+	}
 }
 
 // ServeHTTP1 serves the requests of one connection and closes it. Bytes that
@@ -120,14 +144,16 @@ func (s *http1) serve(ctx context.Context, w *work) (end time.Time, again bool) 
 		again = s.answer(w, f, s.skip(w.in))
 		return time.Now(), again
 	}
-	send := w.in
-	send.Close = false
-	w.out = h1.AppendRequest(w.out[:0], &w.req, send)
 	s.c.Discard(n)
-	if err := s.hold(w, start); err != nil {
+	if err := w.hold(start); err != nil {
+		if bad := (*h1.Error)(nil); errors.As(err, &bad) {
+			s.answer(w, &Failure{Status: bad.Status, Reason: ReasonBadRequest, Detail: bad.Error(), Unprocessed: true}, false)
+			return start, false
+		}
 		w.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true})
 		return start, false
 	}
+	w.sent = int64(len(w.body.held))
 	return w.run(ctx)
 }
 
@@ -176,37 +202,6 @@ func (s *http1) refuse(w *work, err error) {
 	s.linger()
 }
 
-// hold appends the body to the head where it is short, so that it can be sent
-// at once, and again.
-func (s *http1) hold(w *work, start time.Time) error {
-	if !w.in.HasBody() {
-		w.held = true
-		return nil
-	}
-	if w.in.Kind != h1.Length || w.in.Length > maxHeld {
-		return nil
-	}
-	n := int(w.in.Length)
-	if w.in.Expect100 && len(s.c.Buffered()) < n {
-		return nil
-	}
-	for first := true; len(s.c.Buffered()) < n; first = false {
-		if first {
-			s.guard.expect(start.Add(s.d.Limits.Head))
-		}
-		if err := s.flush(); err != nil {
-			return err
-		}
-		if err := s.c.Fill(); err != nil {
-			return err
-		}
-	}
-	w.out = append(w.out, s.c.Buffered()[:n]...)
-	w.held, w.body = true, w.in.Length
-	s.c.Discard(n)
-	return nil
-}
-
 // skip drops a body that nobody wants, where all of it is here.
 func (s *http1) skip(in h1.Framing) bool {
 	if !in.HasBody() {
@@ -224,7 +219,7 @@ func (s *http1) skip(in h1.Framing) bool {
 func (s *http1) answer(w *work, f *Failure, clean bool) (again bool) {
 	end := w.in.Close || w.old || w.in.Upgrade || !clean || s.d.draining()
 	err := s.write(w, f, end, string(w.method) == "HEAD")
-	w.x.End(Outcome{Status: f.Status, GRPC: telemetry.NoGRPC, Failure: f, Sent: w.body})
+	w.x.End(Outcome{Status: f.Status, GRPC: telemetry.NoGRPC, Failure: f, Sent: w.sent})
 	if err == nil && end {
 		s.linger()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/http/h1"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/tcp"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -14,76 +15,175 @@ import (
 // maxInterim bounds the 1xx responses before a final one.
 const maxInterim = 64
 
+// result is how a try ended.
+type result struct {
+	end time.Time
+	// retry says that Next should follow; otherwise the exchange is over.
+	retry bool
+	// again says that the downstream connection can carry another request.
+	again bool
+	// fresh says that the next try needs a connection that is not from the pool.
+	fresh bool
+}
+
 // run sends the request until it is answered. again says that the downstream
 // connection can carry another.
 func (w *work) run(ctx context.Context) (end time.Time, again bool) {
 	fresh := false
-	for {
-		if f := w.x.Next(ctx); f != nil {
-			return w.give(f)
-		}
-		up, err := w.x.Endpoint.HTTP1(ctx, fresh)
-		if err != nil {
-			if w.x.Again(NotConnected, true, false) {
-				continue
+	for full := 0; ; {
+		if full == 0 {
+			if f := w.x.Next(ctx); f != nil {
+				return w.give(f)
 			}
-			return w.give(w.x.Failed(NotConnected, err))
 		}
-		w.x.Sent()
-		var u *upload
-		if _, err = up.Write(w.out); err == nil {
-			if !w.held {
-				u = w.s.upload(up, w.in)
-			}
-			w.s.guard.wait(up.Conn, w.x.sent)
-			var n int
-			var rf h1.Framing
-			if n, rf, err = w.readHead(up); err == nil {
-				if again, end, ok := w.respond(ctx, up, u, n, rf); ok {
-					return end, again
+		client, up, err := w.connect(ctx, fresh)
+		var r result
+		switch {
+		case err != nil:
+			r = w.unsent(err)
+		case client != nil:
+			var busy bool
+			if r, busy = w.multiplex(client); busy {
+				if full++; full < maxFull {
+					continue // it filled up meanwhile
 				}
-				fresh = false
-				continue
+				r = w.unsent(h2.ErrBusy)
 			}
+		default:
+			r = w.direct(ctx, up)
 		}
-		w.s.guard.rest()
-		reused := up.Reused
-		up.Abort()
-		gone := u.stop() || w.s.c.PeerGone()
-		if gone {
-			return w.broken(0, true)
+		if !r.retry {
+			return r.end, r.again
 		}
-		if w.x.Again(Reset, w.held, reused) {
-			fresh = reused
-			continue
-		}
-		f := w.x.Failed(Reset, err)
-		if bad := (*h1.Error)(nil); errors.As(err, &bad) {
-			f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
-		}
-		return w.give(f)
+		fresh, full = r.fresh, 0
 	}
 }
 
-// give answers by ourselves; nothing of the response was sent.
+// connect finds what carries the request: the multiplexed connection of a peer,
+// or one of its own.
+func (w *work) connect(ctx context.Context, fresh bool) (*h2.Client, *upstream.HTTP1, error) {
+	ctx = w.x.Context(ctx)
+	if w.in.Upgrade {
+		// What follows is no longer a request.
+		up, err := w.x.Endpoint.HTTP1(ctx, fresh)
+		return nil, up, err
+	}
+	return w.x.Endpoint.Hop(ctx, fresh)
+}
+
+// unsent ends a try that found no connection.
+func (w *work) unsent(err error) result {
+	c := unmade(err)
+	if w.x.Again(c, !w.body.begun, false) {
+		return result{retry: true}
+	}
+	return w.fail(w.x.Failed(c, err))
+}
+
+// unmade is the cause for want of a connection.
+func unmade(err error) Cause {
+	if errors.Is(err, upstream.ErrOverflow) {
+		return Overflow
+	}
+	return NotConnected
+}
+
+// fail answers by ourselves; nothing of the response was sent.
+func (w *work) fail(f *Failure) result {
+	end, again := w.give(f)
+	return result{end: end, again: again}
+}
+
 func (w *work) give(f *Failure) (time.Time, bool) {
-	again := w.s.answer(w, f, w.held)
+	again := w.s.answer(w, f, w.body.whole)
 	return time.Now(), again
 }
 
 // broken ends an exchange whose response cannot be completed; gone says that
 // this is for want of a client.
-func (w *work) broken(status int, gone bool) (time.Time, bool) {
-	w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Broken: true, Gone: gone, Sent: w.body})
+func (w *work) broken(status int, gone bool) result {
+	w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Broken: true, Gone: gone, Sent: w.sent})
 	w.s.c.Abort()
-	return time.Time{}, false
+	return result{}
+}
+
+// upload begins to send what is not held; from now on the client's connection
+// is read and written by different goroutines. first is sent before.
+func (w *work) upload(to sink, first []byte) *upload {
+	u := &upload{x: &w.x, to: to, first: first}
+	if !w.body.whole {
+		w.body.begun = true
+		w.s.duplex = true
+		w.s.c.SetDuplex()
+		u.from = connSource{&w.body.reader, w.s.c}
+	}
+	return u.start()
+}
+
+// direct sends the request on a connection of its own.
+func (w *work) direct(ctx context.Context, up *upstream.HTTP1) result {
+	w.up = up
+	w.x.Sent(w)
+	u, err := w.send(up)
+	if err == nil {
+		w.s.guard.wait(w, w.x.sent)
+		var n int
+		var rf h1.Framing
+		if n, rf, err = w.readHead(up); err == nil {
+			return w.respond(ctx, up, u, n, rf)
+		}
+	}
+	w.s.guard.rest()
+	reused := up.Reused
+	up.Abort()
+	if gone := u.stop() || w.s.c.PeerGone(); gone {
+		return w.broken(0, true)
+	}
+	if w.x.Again(Reset, !w.body.begun, reused) {
+		return result{retry: true, fresh: reused}
+	}
+	f := w.x.Failed(Reset, err)
+	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
+		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
+	}
+	return w.fail(f)
+}
+
+// send writes the head and what is held of the body, and sees to the rest.
+func (w *work) send(up *upstream.HTTP1) (*upload, error) {
+	in, b := w.in, &w.body
+	if len(w.out) == 0 {
+		in.Close = false
+		w.out = h1.AppendRequest(w.out, &w.req, in)
+		if b.whole && in.Kind == h1.Length {
+			w.out = append(w.out, b.held...)
+		}
+	}
+	if _, err := up.Write(w.out); err != nil {
+		return nil, err
+	}
+	if b.whole && in.Kind != h1.Chunked {
+		return nil, nil
+	}
+	to := &connSink{up: up}
+	to.Reset(up.Conn, in)
+	if b.whole {
+		_, err := to.Write(b.held)
+		if err == nil {
+			err = to.Close(b.trailers)
+		}
+		return nil, err
+	}
+	up.Duplex = true
+	up.SetDuplex()
+	return w.upload(to, b.held), nil
 }
 
 // readHead reads the final response's head into w.resp and passes interim ones
 // on. n is the head's length; it is not discarded yet.
 func (w *work) readHead(up *upstream.HTTP1) (n int, rf h1.Framing, err error) {
 	if up.Duplex {
-		if w.held {
+		if w.body.whole {
 			if err = up.Flush(); err != nil {
 				return 0, rf, err
 			}
@@ -105,42 +205,53 @@ func (w *work) readHead(up *upstream.HTTP1) (n int, rf h1.Framing, err error) {
 			continue
 		case w.resp.Status == 101 && !w.in.Upgrade:
 			// What follows is not HTTP to the server, and would be to the client.
-			return 0, rf, &h1.Error{Status: 502, Reason: "101 without a request for another protocol"}
+			return 0, rf, errUnasked
 		case w.resp.Status >= 200 || w.resp.Status == 101:
 			return n, rf, nil
 		}
 		if interim++; interim > maxInterim {
-			return 0, rf, &h1.Error{Status: 502, Reason: "too many interim responses"}
+			return 0, rf, errInterim
 		}
-		if !w.old {
-			if _, err = w.s.c.Write(h1.AppendResponse(w.s.c.AvailableBuffer(), &w.resp, h1.Framing{Kind: h1.None})); err == nil {
-				err = w.s.c.Flush()
-			}
-			if err != nil {
-				return 0, rf, err
-			}
+		if err = w.interim(); err != nil {
+			return 0, rf, err
 		}
 		up.Discard(n)
 	}
 }
 
-// respond passes the response on. done false means that the peer did not
-// process the request, and that it is to be tried again.
-func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int, rf h1.Framing) (again bool, end time.Time, done bool) {
-	if w.x.Head(&w.resp, w.held, up.Reused) {
+var (
+	errUnasked = &h1.Error{Status: 502, Reason: "101 without a request for another protocol"}
+	errInterim = &h1.Error{Status: 502, Reason: "too many interim responses"}
+)
+
+// interim passes a 1xx response on, at once.
+func (w *work) interim() error {
+	if w.old {
+		return nil
+	}
+	if _, err := w.s.c.Write(h1.AppendResponse(w.s.c.AvailableBuffer(), &w.resp, h1.Framing{Kind: h1.None})); err != nil {
+		return err
+	}
+	return w.s.c.Flush()
+}
+
+// respond passes the response on.
+func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int, rf h1.Framing) result {
+	if w.x.Head(&w.resp, !w.body.begun, up.Reused) {
 		w.s.guard.rest()
 		up.Discard(n)
-		if !rf.Close && rf.Kind == h1.Length && int64(len(up.Buffered())) == rf.Length {
-			up.Discard(int(rf.Length))
+		if !rf.Close && (rf.Kind == h1.None || rf.Kind == h1.Length && int64(len(up.Buffered())) == rf.Length) && u.finished() {
+			up.Discard(len(up.Buffered()))
 			up.Put()
 		} else {
-			up.Close()
+			up.Abort()
+			u.stop()
 		}
-		return false, end, false
+		return result{retry: true}
 	}
 	s, status := w.s, w.resp.Status
 	out := rf
-	out.Close = w.in.Close || w.old || s.d.draining() || !u.complete()
+	out.Close = w.last(u)
 	if rf.Kind == h1.UntilClose {
 		// Chunks tell a complete body from one that was cut off.
 		out.Kind = h1.Chunked
@@ -151,7 +262,7 @@ func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int
 	_, err := s.c.Write(h1.AppendResponse(s.c.AvailableBuffer(), &w.resp, out))
 	up.Discard(n)
 	if err == nil && rf.Upgrade {
-		return false, w.tunnel(ctx, up, u, status), true
+		return w.tunnel(ctx, up, u, status)
 	}
 	var body int64
 	if err == nil && rf.HasBody() {
@@ -159,31 +270,53 @@ func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int
 	}
 	s.guard.rest()
 	if err != nil {
+		w.x.Done()
 		up.Abort()
 		u.stop()
 		var side *h1.CopyError
-		end, again = w.broken(status, !errors.As(err, &side) || side.Side == h1.WriteSide)
-		return again, end, true
+		return w.broken(status, !errors.As(err, &side) || side.Side == h1.WriteSide)
 	}
-	whole := u.finish(s.c, up)
+	whole := w.finish(u)
+	w.x.Done()
 	if whole && !rf.Close && rf.Kind != h1.UntilClose && len(up.Buffered()) == 0 {
 		up.Put()
 	} else {
 		up.Close()
 	}
-	if u != nil {
-		w.body = u.n.Load()
+	return w.complete(status, body, out.Close)
+}
+
+// last says whether the client's connection ends with this response.
+func (w *work) last(u *upload) bool {
+	return w.in.Close || w.old || w.s.d.draining() || !u.complete()
+}
+
+// finish sees the request's body to its end after the response.
+func (w *work) finish(u *upload) bool {
+	if u == nil {
+		return true
 	}
-	end = w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: w.body, Received: body})
-	if out.Close {
-		s.linger()
+	if !u.finished() {
+		_ = w.s.c.Flush() // a client that has gone ends the upload too
 	}
-	return !out.Close, end, true
+	whole := u.finish()
+	w.sent += u.sent()
+	return whole
+}
+
+// complete ends an exchange whose response was passed on to its end.
+func (w *work) complete(status int, body int64, closing bool) result {
+	end := w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: w.sent, Received: body})
+	if closing {
+		w.s.linger()
+	}
+	return result{end: end, again: !closing}
 }
 
 // tunnel carries what follows an upgrade or a CONNECT.
-func (w *work) tunnel(ctx context.Context, up *upstream.HTTP1, u *upload, status int) time.Time {
+func (w *work) tunnel(ctx context.Context, up *upstream.HTTP1, u *upload, status int) result {
 	w.s.guard.rest()
+	w.x.Done()
 	e := w.x.Endpoint
 	e.Begin()
 	defer e.End()
@@ -191,12 +324,11 @@ func (w *work) tunnel(ctx context.Context, up *upstream.HTTP1, u *upload, status
 	if !u.finished() {
 		up.Abort()
 		u.stop()
-		end, _ := w.broken(status, false)
-		return end
+		return w.broken(status, false)
 	}
-	end := w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: w.body})
+	end := w.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: w.sent})
 	if _, _, err := tcp.Pipe(ctx, w.s.c, up.Conn, tcp.Options{}); err != nil {
 		w.s.d.Log.Debug("upgraded connection ended", "error", err)
 	}
-	return end
+	return result{end: end}
 }

@@ -9,12 +9,20 @@ import (
 	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
+// streamWindow is how much of a request's body may be under way, in bytes.
+const streamWindow = 256 << 10
+
 // ServeHTTP2 serves the requests of one HTTP/2 connection and closes it. Each
 // request has a goroutine; each of a body's directions holds no more than its
 // stream's window.
 func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
+	serveStreams(ctx, c, d, h2.Options{MaxHead: d.Limits.HeadBytes, Window: int32(d.Activity.Window(streamWindow))}, func(s *h2.Stream) { serveStream(ctx, s, d) })
+}
+
+// serveStreams runs a handler for each stream of a connection.
+func serveStreams(ctx context.Context, c *conn.Conn, d *Downstream, o h2.Options, handle func(*h2.Stream)) {
 	d.accepted(c)
-	srv := h2.NewServer(c, h2.Options{MaxHead: d.Limits.HeadBytes})
+	srv := h2.NewServer(c, o)
 	over := make(chan struct{})
 	keeper := make(chan struct{})
 	go func() {
@@ -29,7 +37,7 @@ func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
 				d.Log.Error("request: internal error", "panic", p, "stack", string(debug.Stack()))
 			}
 		}()
-		serveStream(ctx, s, d)
+		handle(s)
 	})
 	close(over)
 	<-keeper

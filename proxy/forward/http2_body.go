@@ -3,21 +3,22 @@ package forward
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/filter"
+	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
-// body2 sends a request's body on one try after another. What was sent is held,
-// up to maxHeld, until the response begins.
+// body2 sends a request's body on one try after another. A body that is here in
+// one piece leaves with the head, from where it lies. Of any other what was
+// sent is held, up to the exchange's limit, until the response begins.
 type body2 struct {
 	down *h2.Stream
-	log  *slog.Logger
+	x    *Exchange
 	sent atomic.Int64 // content sent on the last try
 
 	mu        sync.Mutex
@@ -26,22 +27,54 @@ type body2 struct {
 	committed bool // no further try will need it
 	frozen    bool // nothing more is to be taken for now
 	stopping  bool
+	told      bool      // the exchange was shown a body that came in one piece
 	moved     sync.Cond // frozen or stopping has changed
 
 	done chan struct{} // of the goroutine that sends; nil where none does
+	rest int           // of held, from the end: what the head did not take along; -1 for all was sent
 }
 
-func newBody2(down *h2.Stream, log *slog.Logger) *body2 {
-	b := &body2{down: down, log: log}
-	b.moved.L = &b.mu
-	return b
+func (b *body2) begin(down *h2.Stream, x *Exchange) { b.down, b.x = down, x }
+
+// end forgets the call; no goroutine sends any more.
+func (b *body2) end() {
+	if cap(b.held) > 2*maxHeld {
+		b.held = nil
+	}
+	b.down, b.x, b.done = nil, nil, nil
+	b.held = b.held[:0]
+	b.sent.Store(0)
+	b.lost, b.committed, b.frozen, b.stopping, b.told, b.rest = false, false, false, false, false, 0
 }
 
-// empty says that the request has no body: its stream ended with the head.
-func (b *body2) empty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.held) == 0 && !b.lost && b.down.Ended() && len(b.down.Trailers()) == 0
+// open opens a stream, and sends the body with the head where it is here in one
+// piece.
+func (b *body2) open(cl *h2.Client, r *http.Request) (*h2.Stream, error) {
+	b.sent.Store(0)
+	b.rest = len(b.held)
+	p, last := b.down.Peek()
+	if !last || len(b.held) > 0 || b.lost {
+		return cl.Open(r, false)
+	}
+	s, n, err := cl.OpenWith(r, p, true)
+	if s == nil || err != nil && errors.Is(err, h2.ErrBusy) {
+		return nil, err
+	}
+	// Any other error is met again by whoever reads the response.
+	b.sent.Store(int64(n))
+	if n == len(p) {
+		b.rest = -1
+		if !b.told {
+			b.told = true
+			b.x.Tee(p)
+			b.x.Complete(nil)
+		}
+		return s, nil
+	}
+	b.hold(p[:n])
+	b.down.Consume(n)
+	b.rest = 0
+	return s, nil
 }
 
 // replayable says that everything that was sent can be sent again.
@@ -64,21 +97,22 @@ func (b *body2) freeze() bool {
 func (b *body2) commit() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.committed, b.frozen, b.held = true, false, nil
+	b.committed, b.frozen, b.held = true, false, b.held[:0]
 	b.moved.Broadcast()
 }
 
-// send begins to send the body on up. A body that is here in full and fits the
-// peer's window goes at once, any other from a goroutine of its own; stop ends
-// it.
+// send begins to send on up what the head did not take along. A body that is
+// here in full and fits the peer's window goes at once, any other from a
+// goroutine of its own; stop ends it.
 func (b *body2) send(up *h2.Stream) {
-	b.sent.Store(0)
 	b.done = nil
-	if b.empty() {
+	if b.rest < 0 {
 		return
 	}
+	b.mu.Lock()
 	b.stopping, b.frozen = false, false
-	if n, last := b.down.Buffered(); last && n+len(b.held) <= min(maxHeld, up.Room()) {
+	b.mu.Unlock()
+	if n, last := b.down.Buffered(); last && n+b.rest <= min(maxHeld, up.Room()) {
 		b.run(up)
 		return
 	}
@@ -88,7 +122,7 @@ func (b *body2) send(up *h2.Stream) {
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				b.log.Error("request body: internal error", "panic", p, "stack", string(debug.Stack()))
+				b.x.Downstream.Log.Error("request body: internal error", "panic", p, "stack", string(debug.Stack()))
 				up.Reset(h2.CodeInternal)
 			}
 		}()
@@ -102,11 +136,13 @@ func (b *body2) run(up *h2.Stream) {
 	b.mu.Lock()
 	held := b.held
 	b.mu.Unlock()
-	if n, err := up.Write(held); err != nil {
+	if b.rest > 0 {
+		n, err := up.Write(held)
 		b.sent.Add(int64(n))
-		return
+		if err != nil {
+			return
+		}
 	}
-	b.sent.Add(int64(len(held)))
 	for {
 		p, err := b.down.Next()
 		switch {
@@ -115,8 +151,10 @@ func (b *body2) run(up *h2.Stream) {
 				return
 			}
 			continue
-		case err == io.EOF: //nolint:errorlint // a lost connection may wrap io.EOF, and is not the end
-			_ = up.WriteTrailers(filter.RequestTrailers(b.down.Trailers()))
+		case err == io.EOF: //nolint:errorlint // a lost connection is not the end
+			trailers := filter.RequestTrailers(b.down.Trailers())
+			b.x.Complete(trailers)
+			_ = up.WriteTrailers(trailers)
 			return
 		case err != nil:
 			up.Reset(h2.CodeCancel)
@@ -142,13 +180,15 @@ func (b *body2) hold(p []byte) bool {
 	for b.frozen && !b.stopping {
 		b.moved.Wait()
 	}
-	switch {
-	case b.stopping:
+	if b.stopping {
 		return false
+	}
+	b.x.Tee(p)
+	switch {
 	case b.lost || b.committed:
 		b.lost = true
-	case len(b.held)+len(p) > maxHeld:
-		b.lost, b.held = true, nil
+	case len(b.held)+len(p) > b.x.MaxHeld():
+		b.lost, b.held = true, b.held[:0]
 	default:
 		b.held = append(b.held, p...)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/telemetry"
@@ -17,27 +18,28 @@ type call struct {
 	x    Exchange
 	d    *Downstream
 	down *h2.Stream
-	req  *http.Request
+	req  http.Request
 	resp http.Response
-	body *body2
+	body body2
 	grpc bool // the request is gRPC
-	// status and received are of the response as far as it was sent.
-	status   int
+	// received is of the response as far as it was sent.
 	received int64
+	// headed says that the final head was sent.
+	headed   bool
+	deadline deadline
+	ctx      *callContext
 
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu    sync.Mutex
-	up    *h2.Stream // of the current try
-	cause error      // why the call was given up
+	mu   sync.Mutex
+	ref  h2.Ref // of down
+	up   h2.Ref // of the current try
+	gone bool   // the client
 }
 
-// Reasons to give up a call.
-var (
-	errClientGone = errors.New("the client has gone")
-	errTimeout    = errors.New("the deadline of the request has passed")
-)
+var calls = sync.Pool{New: func() any {
+	c := &call{}
+	c.body.moved.L = &c.body.mu
+	return c
+}}
 
 // maxFull is how often a connection may fill up between choosing it and
 // opening a stream on it.
@@ -46,78 +48,94 @@ const maxFull = 8
 // serveStream carries one request.
 func serveStream(ctx context.Context, down *h2.Stream, d *Downstream) {
 	start := time.Now()
-	c := &call{d: d, down: down, req: down.Request()}
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	defer c.cancel()
-	defer c.x.abandon()
+	c := calls.Get().(*call)
+	c.d, c.down, c.ref = d, down, down.Ref()
+	takeRequest(&c.req, down)
+	if c.ctx == nil {
+		c.ctx = &callContext{}
+	}
+	c.ctx.begin(ctx)
+	whole := false
+	defer func() {
+		down.OnAbort(nil)
+		c.x.abandon()
+		c.ctx.cancel()
+		if whole { // a goroutine of one that died may still use it
+			c.free()
+		}
+	}()
 	c.grpc = isGRPC(c.req.Fields)
-	if t, ok := grpcTimeout(c.req.Fields); ok && c.grpc {
-		defer c.limit(t)()
+	if c.grpc {
+		c.deadline.read(c.req.Fields, start)
 	}
-	down.OnAbort(func(error) { c.giveUp(errClientGone) })
-	if f := c.x.Begin(d, c.req, start); f != nil {
+	if f := c.x.Begin(d, &c.req, start); f != nil {
 		c.answer(f)
-		return
+	} else {
+		down.OnAbort(c)
+		c.body.begin(down, &c.x)
+		c.run()
 	}
-	c.body = newBody2(down, d.Log)
-	c.run()
+	whole = true
 }
 
-// limit gives the call up after its deadline; the result stops that.
-func (c *call) limit(t time.Duration) (stop func()) {
-	var mu sync.Mutex
-	var hard *time.Timer
-	over := false
-	soft := time.AfterFunc(t, func() {
-		c.giveUp(errTimeout)
-		mu.Lock()
-		defer mu.Unlock()
-		if !over {
-			// A client that does not take the answer either is let go.
-			hard = time.AfterFunc(lingerTime, func() { c.down.Reset(h2.CodeCancel) })
-		}
-	})
-	return func() {
-		soft.Stop()
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		if hard != nil {
-			hard.Stop()
-		}
-	}
+func (c *call) free() {
+	c.x = Exchange{}
+	c.d, c.down = nil, nil
+	clear(c.req.Fields[:cap(c.req.Fields)])
+	clear(c.resp.Fields[:cap(c.resp.Fields)])
+	c.req.Reset()
+	c.resp.Reset()
+	c.body.end()
+	c.ctx = c.ctx.reuse()
+	c.grpc, c.headed, c.gone, c.received = false, false, false, 0
+	c.ref, c.up = h2.Ref{}, h2.Ref{}
+	c.deadline = deadline{}
+	calls.Put(c)
 }
 
-// giveUp ends the current try, and lets no other begin.
-func (c *call) giveUp(cause error) {
+// takeRequest copies the head of a stream's request: the list of fields is not
+// ours to change otherwise.
+func takeRequest(r *http.Request, s *h2.Stream) {
+	fields := r.Fields[:0]
+	*r = *s.Request()
+	r.Fields = append(fields, r.Fields...)
+}
+
+// Aborted implements h2.Aborter: the client has gone. The current try ends, and
+// no other begins.
+func (c *call) Aborted(error) {
 	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = cause
-	}
+	c.gone = true
 	up := c.up
 	c.mu.Unlock()
-	c.cancel()
-	if up != nil {
-		up.Reset(h2.CodeCancel)
+	c.ctx.cancel()
+	up.Reset(h2.CodeCancel)
+}
+
+// Expire implements Try.
+func (c *call) Expire(hard bool) {
+	c.mu.Lock()
+	up, down := c.up, c.ref
+	c.mu.Unlock()
+	up.Reset(h2.CodeCancel)
+	if hard {
+		down.Reset(h2.CodeCancel)
 	}
 }
 
-// given says why the call was given up, if it was.
-func (c *call) given() error {
+// left says whether the client has gone.
+func (c *call) left() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil && c.down.Err() != nil {
-		// The word of it is still on its way.
-		return errClientGone
-	}
-	return c.cause
+	// The word of it may still be on its way.
+	return c.gone || c.down.Err() != nil
 }
 
 // use makes up the stream of the current try.
-func (c *call) use(up *h2.Stream) {
+func (c *call) use(up h2.Ref) {
 	c.mu.Lock()
 	c.up = up
-	gone := c.cause != nil
+	gone := c.gone
 	c.mu.Unlock()
 	if gone {
 		up.Reset(h2.CodeCancel)
@@ -126,10 +144,13 @@ func (c *call) use(up *h2.Stream) {
 
 // run tries until the request is answered.
 func (c *call) run() {
-	for {
+	for try := 0; ; try++ {
 		if f := c.x.Next(c.ctx); f != nil {
 			c.fail(f)
 			return
+		}
+		if try > 0 {
+			c.deadline.shorten(c.req.Fields)
 		}
 		up, err := c.open()
 		switch {
@@ -140,33 +161,35 @@ func (c *call) run() {
 		case errors.Is(err, h2.ErrExtendedConnect):
 			c.fail(&Failure{Status: 501, Reason: ReasonBadRequest, Detail: err.Error()})
 			return
-		case c.given() == nil && c.x.Again(NotConnected, c.body.replayable(), false):
+		case !c.left() && c.x.Again(unmade(err), c.body.replayable(), false):
 			continue
 		default:
-			c.fail(c.x.Failed(NotConnected, err))
+			c.fail(c.x.Failed(unmade(err), err))
 			return
 		}
 		again := c.try(up)
-		up.Close()
 		c.body.stop()
+		up.Release()
 		if !again {
 			return
 		}
 	}
 }
 
-// open begins a try on a connection to the current endpoint.
+// open begins a try on a connection to the current endpoint, with what is here
+// of the body.
 func (c *call) open() (up *h2.Stream, err error) {
+	ctx := c.x.Context(c.ctx)
 	for range maxFull {
-		cl, err := c.x.Endpoint.HTTP2(c.ctx)
+		cl, err := c.x.Endpoint.HTTP2(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c.x.Sent()
-		up, err := cl.Open(c.req, c.body.empty())
+		up, err := c.body.open(cl, &c.req)
 		if !errors.Is(err, h2.ErrBusy) {
 			if err == nil {
-				c.use(up)
+				c.use(up.Ref())
+				c.x.Sent(c)
 			}
 			return up, err
 		}
@@ -174,13 +197,14 @@ func (c *call) open() (up *h2.Stream, err error) {
 	return nil, h2.ErrBusy
 }
 
-// try sends the request on up and passes the response on. again means that
-// Next should follow.
+// try sends the rest of the request on up and passes the response on. again
+// means that Next should follow.
 func (c *call) try(up *h2.Stream) (again bool) {
 	c.body.send(up)
 	// The first stream of a connection cannot have crossed its idle end.
 	reused := up.ID() > 1
-	if err := c.readHead(up); err != nil {
+	p, last, err := c.receive(up)
+	if err != nil {
 		why := Reset
 		if h2.Unprocessed(err) {
 			why = NotProcessed
@@ -188,56 +212,61 @@ func (c *call) try(up *h2.Stream) (again bool) {
 		}
 		up.Reset(h2.CodeCancel)
 		c.body.stop()
-		if c.given() == nil && c.x.Again(why, c.body.replayable(), reused) {
+		if !c.left() && c.x.Again(why, c.body.replayable(), reused) {
 			return true
 		}
 		c.fail(c.x.Failed(why, err))
 		return false
 	}
 	if c.x.Head(&c.resp, c.body.freeze(), reused) {
+		up.Reset(h2.CodeCancel)
 		return true
 	}
 	c.body.commit()
-	c.respond(up)
+	c.respond(up, p, last)
 	return false
 }
 
-// readHead reads the final response's head and passes interim ones on.
-func (c *call) readHead(up *h2.Stream) error {
+// receive waits for the final response's head and passes interim ones on. p is
+// what is here of the body.
+func (c *call) receive(up *h2.Stream) (p []byte, last bool, err error) {
 	for {
-		if err := up.ReadHead(&c.resp); err != nil {
-			return err
+		var r http.Response
+		if p, last, err = up.Receive(&r); err != nil {
+			return nil, false, err
 		}
-		if c.resp.Status >= 200 {
-			return nil
+		// The stream's memory is not ours to append to.
+		r.Fields = append(c.resp.Fields[:0], r.Fields...)
+		c.resp = r
+		if r.Status >= 200 {
+			return p, last, nil
 		}
-		if err := c.down.WriteHead(&c.resp, false); err != nil {
-			return err
+		if err = c.down.WriteHead(&c.resp, false); err != nil {
+			return nil, false, err
 		}
 	}
 }
 
 // respond passes the response on and ends the exchange.
-func (c *call) respond(up *h2.Stream) {
+func (c *call) respond(up *h2.Stream, p []byte, last bool) {
 	o := Outcome{Status: c.resp.Status, GRPC: telemetry.NoGRPC}
 	grpc := isGRPC(c.resp.Fields)
-	err := c.copyResponse(up)
+	err := c.copyResponse(up, p, last)
 	if err == nil && !grpc {
 		c.body.finish()
 	}
-	switch cause := c.given(); {
+	switch {
 	case err == nil && grpc:
 		o.GRPC = grpcStatus(up.Trailers(), c.resp.Fields)
 	case err == nil:
-	case errors.Is(cause, errClientGone):
+	case c.left() && !c.x.TimedOut():
 		o.Broken, o.Gone = true, true
-	case c.status == 0:
+	case !c.headed:
 		// The head could not be sent.
 		c.down.Reset(h2.CodeInternal)
 		o.Status, o.Broken = 0, true
-	case grpc && errors.Is(cause, errTimeout):
-		o.Timeout = true
-		o.GRPC = c.cutGRPC(grpcDeadlineExceeded, errTimeout.Error())
+	case grpc && c.x.TimedOut():
+		o.GRPC = c.cutGRPC(grpcDeadlineExceeded, "the deadline of the request has passed")
 	case grpc && !isStreamError(err):
 		o.GRPC = c.cutGRPC(grpcUnavailable, "the connection was lost within the response")
 	default:
@@ -245,23 +274,28 @@ func (c *call) respond(up *h2.Stream) {
 		c.down.Reset(resetCode(err))
 	}
 	o.Sent, o.Received = c.body.sent.Load(), c.received
+	c.x.Done()
 	c.x.End(o)
 }
 
-// copyResponse passes head, body and trailers on.
-func (c *call) copyResponse(up *h2.Stream) error {
-	bare := up.Ended() && len(up.Trailers()) == 0
-	if err := c.down.WriteHead(&c.resp, bare); err != nil {
+// copyResponse passes head, body and trailers on: in one piece where all is
+// here.
+func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
+	var trailers []http.Field
+	if n, ended := up.Buffered(); !last && ended && n == len(p) {
+		last, trailers = true, filter.RequestTrailers(up.Trailers())
+	}
+	n, err := c.down.WriteResponse(&c.resp, p, trailers, last)
+	c.received += int64(n)
+	c.headed = err == nil || n > 0
+	if err != nil || last {
 		return err
 	}
-	c.status = c.resp.Status
-	if bare {
-		return nil
-	}
+	up.Consume(len(p))
 	for {
 		p, err := up.Next()
-		if err == io.EOF { //nolint:errorlint // a lost connection may wrap io.EOF, and is not the end
-			return c.down.WriteTrailers(up.Trailers())
+		if err == io.EOF { //nolint:errorlint // a lost connection is not the end
+			return c.down.WriteTrailers(filter.RequestTrailers(up.Trailers()))
 		}
 		if err != nil {
 			return err
@@ -292,36 +326,30 @@ func (c *call) cutGRPC(code int, msg string) int {
 
 // fail answers for a try that came to nothing, unless the client has gone.
 func (c *call) fail(f *Failure) {
-	switch cause := c.given(); {
-	case errors.Is(cause, errClientGone):
+	if c.left() {
 		c.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true, Sent: c.body.sent.Load()})
 		return
-	case errors.Is(cause, errTimeout):
-		f = &Failure{Status: 504, Reason: ReasonTimeout, Detail: errTimeout.Error()}
 	}
 	c.answer(f)
 }
 
 // answer sends a response of our own and ends the exchange.
 func (c *call) answer(f *Failure) {
-	o := Outcome{Status: f.Status, GRPC: telemetry.NoGRPC, Failure: f}
-	if c.body != nil {
-		o.Sent = c.body.sent.Load()
-	}
+	o := Outcome{Status: f.Status, GRPC: telemetry.NoGRPC, Failure: f, Sent: c.body.sent.Load()}
 	var err error
 	switch {
 	case f.Unprocessed && c.d.Mutual:
 		// The peer's proxy tries elsewhere.
 		c.down.Reset(h2.CodeRefusedStream)
 	case c.grpc:
-		o.Status, o.GRPC = 200, grpcCode(f.Status)
+		o.Status, o.GRPC = 200, f.grpc()
 		err = c.down.WriteHead(grpcResponse(f, c.d, &c.resp), true)
 	default:
 		body := f.Response(c.d, &c.resp)
-		head := string(c.req.Method) == "HEAD"
-		if err = c.down.WriteHead(&c.resp, head); err == nil && !head {
-			_, err = c.down.WriteEnd(body)
+		if string(c.req.Method) == "HEAD" {
+			body = nil
 		}
+		_, err = c.down.WriteResponse(&c.resp, body, nil, true)
 	}
 	o.Broken = err != nil
 	c.x.End(o)

@@ -47,14 +47,23 @@ func grpcCode(status int) int {
 	return grpcUnavailable
 }
 
+// grpc is the gRPC status that the answer has.
+func (f *Failure) grpc() int {
+	if f.GRPC != 0 {
+		return f.GRPC
+	}
+	return grpcCode(f.Status)
+}
+
 // grpcResponse fills r with the answer to a gRPC request: HTTP status 200, and
 // the status of the call in the head, which is all of the response.
 func grpcResponse(f *Failure, d *Downstream, r *http.Response) *http.Response {
 	r.Reset()
 	r.Status = 200
 	r.Fields = append(r.Fields, http.Field{Name: []byte("content-type"), Value: []byte("application/grpc")})
-	r.Fields = grpcFields(r.Fields, grpcCode(f.Status), f.Detail)
-	if d.Mutual || d.Direction == Outbound {
+	r.Fields = grpcFields(r.Fields, f.grpc(), f.Detail)
+	r.Fields = append(r.Fields, f.Fields...)
+	if f.Reason != "" && (d.Mutual || d.Direction == Outbound) {
 		filter.Failure(r, f.Reason, f.Unprocessed && d.Mutual)
 	}
 	return r
@@ -133,4 +142,45 @@ func grpcTimeout(fields []http.Field) (d time.Duration, ok bool) {
 		return 1 << 62, true
 	}
 	return time.Duration(n) * unit, true
+}
+
+// deadline is the grpc-timeout of a request, which shrinks from try to try.
+type deadline struct {
+	set   bool
+	at    time.Time
+	value [10]byte
+}
+
+func (d *deadline) read(fields []http.Field, start time.Time) {
+	if t, ok := grpcTimeout(fields); ok {
+		d.set, d.at = true, start.Add(t)
+	}
+}
+
+// shorten makes the field tell what is left.
+func (d *deadline) shorten(fields []http.Field) {
+	if !d.set {
+		return
+	}
+	for i := range fields {
+		if http.EqualFold(fields[i].Name, "grpc-timeout") {
+			fields[i].Value = appendTimeout(d.value[:0], time.Until(d.at))
+		}
+	}
+}
+
+// appendTimeout writes t in the finest unit that takes at most eight digits,
+// rounded down, and at least a nanosecond.
+func appendTimeout(dst []byte, t time.Duration) []byte {
+	const most = 99999999
+	t = max(t, 1)
+	for _, u := range [...]struct {
+		d time.Duration
+		c byte
+	}{{1, 'n'}, {time.Microsecond, 'u'}, {time.Millisecond, 'm'}, {time.Second, 'S'}, {time.Minute, 'M'}} {
+		if n := t / u.d; n <= most {
+			return append(strconv.AppendInt(dst, int64(n), 10), u.c)
+		}
+	}
+	return append(strconv.AppendInt(dst, int64(min(t/time.Hour, most)), 10), 'H')
 }

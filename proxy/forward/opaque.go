@@ -18,6 +18,8 @@ type Flow struct {
 	d  *Downstream
 	e  *upstream.Endpoint
 	up *conn.Conn
+	// Idle ends the flow when nothing moves for so long; 0 for never.
+	Idle time.Duration
 	// since is when it was connected.
 	since time.Time
 }
@@ -60,7 +62,7 @@ func (f *Flow) Close() {
 func (f *Flow) Carry(ctx context.Context, c *conn.Conn, kind telemetry.TLS) {
 	defer f.e.End()
 	s := f.open(kind)
-	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass})
+	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass, Idle: f.Idle})
 	s.close(errno(err))
 	if err != nil {
 		f.d.Log.Debug("connection ended", "direction", f.d.Direction.String(), "destination", f.d.Destination, "error", err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/timer"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 // client has left. Its precision is a second, or an eighth of a shorter limit.
 // So no request sets a timer of its own. The zero value is ready.
 type Watch struct {
+	// wheel keeps the time of requests, more precisely.
+	wheel timer.Wheel
+
 	mu      sync.Mutex
 	guards  map[*guard]struct{}
 	tick    time.Duration
@@ -32,10 +36,13 @@ type guard struct {
 	down *conn.Conn
 
 	mu       sync.Mutex
-	deadline time.Time  // of what the client owes; zero for nothing
-	up       *conn.Conn // where a response is being waited for
+	deadline time.Time // of what the client owes; zero for nothing
+	up       aborter   // where a response is being waited for
 	since    time.Time
 }
+
+// aborter is what a response is being waited for on: it must not block.
+type aborter interface{ Abort() }
 
 // add begins to watch a connection.
 func (w *Watch) add(c *conn.Conn, l Limits) *guard {
@@ -107,7 +114,7 @@ func (g *guard) expect(deadline time.Time) {
 
 // wait says that the client has sent what it must, and that up owes a response
 // since now. The connection must be released by rest before it is given away.
-func (g *guard) wait(up *conn.Conn, now time.Time) {
+func (g *guard) wait(up aborter, now time.Time) {
 	g.mu.Lock()
 	g.up = up
 	g.since = now

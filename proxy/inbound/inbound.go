@@ -77,7 +77,7 @@ func New(o Options) *Proxy {
 	o.Limits = o.Limits.WithDefaults()
 	p := &Proxy{opts: o, known: map[netip.AddrPort]bool{}, memories: map[talk]*forward.Memory{}, refused: map[uint16]time.Time{}}
 	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination})
-	p.tls[0] = o.TLS.Server(alpn.HTTP2, alpn.HTTP1, alpn.TCP)
+	p.tls[0] = o.TLS.Server(alpn.Mux, alpn.HTTP2, alpn.HTTP1, alpn.TCP)
 	p.tls[1] = o.TLS.Server(alpn.TCP)
 	return p
 }
@@ -112,6 +112,11 @@ func (p *Proxy) recover(c *conn.Conn) {
 }
 
 func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, number uint16) {
+	if !p.opts.Activity.Accepting() {
+		p.opts.Log.Debug("connection refused: the proxy is short of memory", "client", c.Remote(), "destination", to)
+		c.Abort()
+		return
+	}
 	in := p.opts.Policy()
 	if in == nil {
 		p.refuse(c, to, policy.ErrNoPolicy)
@@ -227,6 +232,8 @@ func (p *Proxy) act(ctx context.Context, c *conn.Conn, d *forward.Downstream, a 
 		forward.ServeHTTP1(ctx, c, d)
 	case policy.ServeHTTP2:
 		forward.ServeHTTP2(ctx, c, d)
+	case policy.ServeMux:
+		forward.ServeMux(ctx, c, d)
 	case policy.ServeHTTP:
 		if seen == sniff.HTTP2 {
 			forward.ServeHTTP2(ctx, c, d)

@@ -120,7 +120,12 @@ func (p *Proxy) recover(c *conn.Conn) {
 }
 
 func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort, name string) {
-	d := &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Draining: p.opts.Activity.Draining(),
+	if !p.opts.Activity.Accepting() {
+		p.opts.Log.Debug("connection refused: the proxy is short of memory", "client", c.Remote(), "destination", name)
+		c.Abort()
+		return
+	}
+	d := &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Client: c.Remote(), Draining: p.opts.Activity.Draining(),
 		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
 	t, err := p.lookup(ctx, name)
 	if err != nil {
@@ -190,11 +195,16 @@ func (p *Proxy) http(ctx context.Context, c *conn.Conn, d *forward.Downstream, k
 var errNoBackend = errors.New("the backend cannot be used")
 
 func (p *Proxy) connect(ctx context.Context, d *forward.Downstream, t *target) (*forward.Flow, error) {
-	b := t.TCP().Pick(random())
+	split := t.TCP()
+	b := split.Pick(random())
 	if b == nil || b.Cluster == nil {
 		return nil, errNoBackend
 	}
-	return forward.Connect(ctx, d, b.Cluster)
+	f, err := forward.Connect(ctx, d, b.Cluster)
+	if err == nil {
+		f.Idle = split.Idle
+	}
+	return f, err
 }
 
 func (p *Proxy) opaque(ctx context.Context, c *conn.Conn, d *forward.Downstream, t *target, kind telemetry.TLS) {

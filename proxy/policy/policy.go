@@ -91,6 +91,8 @@ const (
 	ServeHTTP1
 	// ServeHTTP2 serves what is known to be HTTP/2.
 	ServeHTTP2
+	// ServeMux serves the multiplexed connection of a peer's proxy.
+	ServeMux
 	// Forward copies bytes.
 	Forward
 )
@@ -110,6 +112,8 @@ func (p Port) Mutual(protocol string) (Action, error) {
 		return Forward, nil
 	case p.Protocol == Opaque:
 		return Refuse, fmt.Errorf("%w: %s on an opaque port", ErrProtocol, protocol)
+	case protocol == alpn.Mux:
+		return ServeMux, nil
 	case protocol == alpn.HTTP1:
 		return ServeHTTP1, nil
 	case protocol == alpn.HTTP2:

@@ -2,25 +2,35 @@ package proxytest
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/config"
+	"github.com/weftmesh/weft/proxy/conn"
+	h1 "github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/http/h2"
+	"github.com/weftmesh/weft/proxy/retry"
+	"github.com/weftmesh/weft/proxy/route"
 )
 
-// maxAllocs is what a request may allocate in both proxies together on the
-// steady HTTP/1.1 path: crypto/tls makes one small object for each record that
-// it reads.
-const maxAllocs = 2.2
+// maxAllocs is what a request may allocate in both proxies together on a steady
+// path: nothing, but for what else runs in the process.
+const maxAllocs = 0.1
 
 const benchRequest = "GET /items/42?full=1 HTTP/1.1\r\nHost: api.default.svc.cluster.local\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n" +
 	"Accept-Encoding: gzip\r\nX-Request-Id: 0f3c1b52-6a54-4f1b\r\nX-Forwarded-For: 10.0.0.1\r\nCookie: session=abcdef0123456789\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
 
 // steady is a server and a client that allocate nothing themselves, with the
 // two proxies between.
-func steady(t testing.TB) (once func()) {
+func steady(t testing.TB) (once func()) { return steadyUnder(t, nil) }
+
+// steadyUnder is the same, with requests that fall under a rule with the traffic.
+func steadyUnder(t testing.TB, tr *route.Traffic) (once func()) {
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024))
 	at := server(t, func(c *net.TCPConn) {
 		b := make([]byte, 16<<10)
@@ -41,7 +51,15 @@ func steady(t testing.TB) (once func()) {
 	ca := NewCA(t)
 	s := New(t, ca, ID("api"), Options{})
 	w := New(t, ca, ID("web"), Options{})
-	_, out := w.Destination("api:80", config.HTTP, Share{w.Cluster("api", Meshed(s.Before(at), ID("api"))), 1})
+	api := w.Cluster("api", Meshed(s.Before(at), ID("api")))
+	d, out := w.Destination("api:80", config.HTTP, Share{api, 1})
+	if tr != nil {
+		u, err := route.NewRule(route.RuleSpec{Traffic: tr, Backends: []route.Backend{{Name: "api", Weight: 1, Cluster: api}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Rules(u)
+	}
 	c, err := net.Dial("tcp", out.String())
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +98,98 @@ func BenchmarkHTTP1(b *testing.B) {
 	}
 }
 
+// BenchmarkHTTP1Policies is the same with timeouts, retries and a budget.
+func BenchmarkHTTP1Policies(b *testing.B) {
+	once := steadyUnder(b, policies())
+	for range 100 {
+		once()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		once()
+	}
+}
+
+func policies() *route.Traffic {
+	return &route.Traffic{Timeout: time.Minute, TryTimeout: 10 * time.Second, Budget: retry.NewBudget(0.2, 10, 10*time.Second, time.Now()),
+		Retry: &retry.Policy{On: retry.ServerError | retry.Reset, Retries: 2, AvoidPrevious: true}}
+}
+
+// steadyGRPC is the same for unary calls of gRPC.
+func steadyGRPC(t testing.TB) (once func()) {
+	field := func(n, v string) h1.Field { return h1.Field{Name: []byte(n), Value: []byte(v)} }
+	message := []byte("\x00\x00\x00\x00\x10sixteen bytes!!!")
+	head := h1.Response{Status: 200, Fields: []h1.Field{field("content-type", "application/grpc")}}
+	trailers := []h1.Field{field("grpc-status", "0")}
+	at := server(t, func(c *net.TCPConn) {
+		_ = h2.NewServer(conn.New(c), h2.Options{}).Serve(context.Background(), func(s *h2.Stream) {
+			for {
+				p, err := s.Next()
+				if err != nil {
+					break
+				}
+				s.Consume(len(p))
+			}
+			_, _ = s.WriteResponse(&head, message, trailers, true)
+		})
+	})
+	ca := NewCA(t)
+	s := New(t, ca, ID("api"), Options{})
+	w := New(t, ca, ID("web"), Options{})
+	_, out := w.Destination("api:80", config.HTTP, Share{w.Cluster("api", Meshed(s.Before(at), ID("api"))), 1})
+	nc, err := net.Dial("tcp", out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := h2.NewClient(conn.New(nc), h2.Options{})
+	t.Cleanup(func() { cl.Close(); <-cl.Done() })
+	request := h1.Request{Method: []byte("POST"), Scheme: []byte("http"), Authority: []byte("api"), Target: []byte("/a.B/C"),
+		Fields: []h1.Field{field("content-type", "application/grpc"), field("te", "trailers"), field("user-agent", "bench/1.0"), field("grpc-timeout", "10S")}}
+	return func() {
+		s, _, err := cl.OpenWith(&request, message, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Release()
+		var r h1.Response
+		p, _, err := s.Receive(&r)
+		for n := 0; err == nil; p, err = s.Next() {
+			s.Consume(len(p))
+			n += len(p)
+		}
+		if v, ok := h1.Get(s.Trailers(), "grpc-status"); err != io.EOF || r.Status != 200 || !ok || string(v) != "0" { //nolint:errorlint // it is not wrapped
+			t.Fatal(r.Status, err)
+		}
+	}
+}
+
+// BenchmarkGRPC is one call after another on one connection.
+func BenchmarkGRPC(b *testing.B) {
+	once := steadyGRPC(b)
+	for range 100 {
+		once()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		once()
+	}
+}
+
 func TestSteadyPathDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and pools forget on purpose")
 	}
-	once := steady(t)
+	for name, path := range map[string]func(testing.TB) func(){
+		"HTTP/1.1 over the hop":  func(t testing.TB) func() { return steady(t) },
+		"HTTP/1.1 with policies": func(t testing.TB) func() { return steadyUnder(t, policies()) }, "gRPC": steadyGRPC,
+	} {
+		t.Run(name, func(t *testing.T) { doesNotAllocate(t, path(t)) })
+	}
+}
+
+func doesNotAllocate(t *testing.T, once func()) {
 	for range 200 {
 		once()
 	}

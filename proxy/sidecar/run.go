@@ -64,6 +64,7 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 	log.Info("proxy started", "version", version.Get(), "identity", s.Identity.String(), "control", s.ControlAddress)
 	go p.tls.Run(ctx)
 	go p.configure(ctx)
+	go p.activity.Guard(ctx, debug.SetMemoryLimit(-1), log)
 	p.await(ctx, stop)
 	p.close()
 	return nil
@@ -110,7 +111,7 @@ func (p *sidecar) metadata() map[string]string {
 		mode = "REDIRECT"
 	}
 	return map[string]string{"NAMESPACE": p.settings.Namespace, "POD_NAME": p.settings.Pod, "SERVICE_ACCOUNT": p.settings.Identity.ServiceAccount,
-		"INTERCEPTION_MODE": mode, "WEFT_VERSION": version.Get()}
+		"INTERCEPTION_MODE": mode, "WEFT_VERSION": version.Get(), "WEFT_OWNER": p.settings.Owner}
 }
 
 // own is the workload's own addresses and the ports there that must not be
@@ -148,6 +149,7 @@ func (p *sidecar) own() ([]netip.Addr, func(netip.AddrPort) bool) {
 func (p *sidecar) gauges() {
 	p.telemetry.Gauge("weft_proxy_panics_total", "Connections that died of an error in the proxy.", func() float64 { return float64(p.activity.Panics()) })
 	p.telemetry.Gauge("weft_proxy_carried", "Requests and opaque connections under way.", func() float64 { return float64(p.activity.Carried()) })
+	p.shedding()
 	p.telemetry.Gauge("control_connected", "Whether there is a stream to the control plane.", func() float64 {
 		if p.store.Connected() {
 			return 1

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,8 @@ func process(o *out) {
 		o.family("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.")
 		o.value("process_cpu_seconds_total", "", float64(ru.Utime.Nano()+ru.Stime.Nano())/1e9)
 	}
+	o.family("go_goroutines", "gauge", "Number of goroutines that currently exist.")
+	o.value("go_goroutines", "", float64(runtime.NumGoroutine()))
 	if rss, ok := residentBytes(); ok {
 		o.family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.")
 		o.value("process_resident_memory_bytes", "", rss)

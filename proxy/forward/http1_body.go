@@ -1,0 +1,117 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/filter"
+	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/http/h1"
+)
+
+// body1 is the body of a request that came by HTTP/1. What is at hand is held,
+// so that it leaves with the head, and again with another try; the rest is sent
+// by an upload.
+type body1 struct {
+	// held is the first part of the content, in the client connection's buffer
+	// or in mem.
+	held []byte
+	// whole says that held is all, and trailers are what followed.
+	whole    bool
+	trailers []http.Field
+	// begun says that more than held was taken from the client: the request
+	// cannot be sent again.
+	begun bool
+	// reader decodes what is not held.
+	reader h1.Reader
+	// mem and head are memory for what the connection's buffer does not keep.
+	mem, head []byte
+}
+
+// hold takes the body, where it is short or here already.
+func (w *work) hold(start time.Time) error {
+	b, c := &w.body, w.s.c
+	if !w.in.HasBody() {
+		b.whole = true
+		w.x.Complete(nil)
+		return nil
+	}
+	if w.in.Kind == h1.Length {
+		n := int(min(w.in.Length, conn.MaxBuffered+1))
+		if n > min(conn.MaxBuffered, w.x.MaxHeld()) || w.in.Expect100 && len(c.Buffered()) < n {
+			b.reader.Reset(c, w.in)
+			return nil
+		}
+		if err := w.wait(n, start); err != nil {
+			return err
+		}
+		b.held, b.whole = c.Buffered()[:n], true
+		c.Discard(n)
+		w.x.Tee(b.held)
+		w.x.Complete(nil)
+		return nil
+	}
+	// Nothing is waited for: chunks may come at any time, or after an answer.
+	b.reader.Reset(c, w.in)
+	limit := w.x.MaxHeld()
+	for len(b.mem) < limit && b.reader.Ready() {
+		p, err := b.reader.Next()
+		if errors.Is(err, io.EOF) {
+			b.whole, b.trailers = true, filter.RequestTrailers(b.reader.Trailers())
+			w.x.Complete(b.trailers)
+			break
+		}
+		if err != nil {
+			return err
+		}
+		w.x.Tee(p)
+		b.mem = append(b.mem, p...)
+	}
+	b.held = b.mem
+	return nil
+}
+
+// wait reads until n bytes of the body are buffered.
+func (w *work) wait(n int, start time.Time) error {
+	c := w.s.c
+	for first := true; len(c.Buffered()) < n; first = false {
+		if first {
+			w.pin()
+			w.s.guard.expect(start.Add(w.s.d.Limits.Head))
+		}
+		if err := w.s.flush(); err != nil {
+			return err
+		}
+		if err := c.Fill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pin copies the head out of the connection's buffer, which is about to be
+// read into.
+func (w *work) pin() {
+	r := &w.req
+	n := len(r.Method) + len(r.Scheme) + len(r.Authority) + len(r.Target) + len(r.Protocol)
+	for i := range r.Fields {
+		n += len(r.Fields[i].Name) + len(r.Fields[i].Value)
+	}
+	if cap(w.body.head) < n {
+		w.body.head = make([]byte, 0, n)
+	}
+	m := w.body.head[:0]
+	keep := func(p []byte) []byte {
+		at := len(m)
+		m = append(m, p...)
+		return m[at:len(m):len(m)]
+	}
+	r.Method, r.Scheme, r.Authority, r.Target, r.Protocol = keep(r.Method), keep(r.Scheme), keep(r.Authority), keep(r.Target), keep(r.Protocol)
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		f.Name, f.Value = keep(f.Name), keep(f.Value)
+	}
+	w.body.head = m
+}
