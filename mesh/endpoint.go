@@ -31,9 +31,12 @@ type Endpoint struct {
 	Identity identity.ID `json:"identity"`
 	Health   Health      `json:"health"`
 	// Weight is relative to the other endpoints; 0 means 1.
-	Weight uint32            `json:"weight,omitempty"`
-	Zone   string            `json:"zone,omitempty"`
-	Labels map[string]string `json:"labels,omitempty"`
+	Weight uint32 `json:"weight,omitempty"`
+	// Region, Zone and Subzone are where it runs, as far as that is known.
+	Region  string            `json:"region,omitempty"`
+	Zone    string            `json:"zone,omitempty"`
+	Subzone string            `json:"subzone,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
 }
 
 // Meshed says whether the endpoint can receive mutual TLS.

@@ -15,6 +15,13 @@ type Mesh struct {
 	Workloads []*Workload
 	// Routes are sorted by service, port and scope.
 	Routes []*Route
+	// Destinations are sorted by service, scope and clients.
+	Destinations []*Destination
+	// Sidecars are sorted by Ref.
+	Sidecars []*Sidecar
+	// Endpoints are those that no EndpointSlice tells, sorted by service and
+	// port; they add to those that one does.
+	Endpoints []*EndpointSet
 }
 
 // Settings are mesh-wide choices of the installation.
@@ -29,7 +36,22 @@ type Settings struct {
 	Outbound OutboundMode
 	// Inbound says whether plaintext is accepted where no policy speaks.
 	Inbound MTLSMode
+	// Combine says how several objects for one host are taken together.
+	Combine Combine
 }
+
+// Combine says what becomes of several VirtualServices, or DestinationRules,
+// for one host.
+type Combine string
+
+const (
+	// CombineAll gives effect to all; where they contradict each other, the
+	// older object decides. It is the default.
+	CombineAll Combine = "ALL"
+	// CombineOldest is Istio's way: the oldest VirtualService decides alone, and
+	// so does the oldest traffic policy of the DestinationRules.
+	CombineOldest Combine = "OLDEST"
+)
 
 // OutboundMode is the fate of traffic to unknown destinations.
 type OutboundMode string
@@ -71,6 +93,12 @@ func (m *Mesh) Sort() {
 	sort.SliceStable(m.Services, func(i, j int) bool { return m.Services[i].Ref.Less(m.Services[j].Ref) })
 	sort.SliceStable(m.Workloads, func(i, j int) bool { return m.Workloads[i].Ref.Less(m.Workloads[j].Ref) })
 	sort.SliceStable(m.Routes, func(i, j int) bool { return m.Routes[i].less(m.Routes[j]) })
+	sort.SliceStable(m.Destinations, func(i, j int) bool { return m.Destinations[i].less(m.Destinations[j]) })
+	sort.SliceStable(m.Sidecars, func(i, j int) bool { return m.Sidecars[i].Ref.Less(m.Sidecars[j].Ref) })
+	sort.SliceStable(m.Endpoints, func(i, j int) bool {
+		a, b := m.Endpoints[i].Key, m.Endpoints[j].Key
+		return a.Service.Less(b.Service) || a.Service == b.Service && a.Port < b.Port
+	})
 	for _, s := range m.Services {
 		sort.SliceStable(s.Ports, func(i, j int) bool { return s.Ports[i].Number < s.Ports[j].Number })
 	}

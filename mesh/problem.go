@@ -14,6 +14,15 @@ type Origin struct {
 	File      string `json:"file,omitempty"`
 	// Line counts from 1; 0 means unknown.
 	Line int `json:"line,omitempty"`
+	// Field is the path within the object, such as spec.http[0].retries, where
+	// it is known. Dumps leave it out.
+	Field string `json:"-"`
+}
+
+// At returns the place of a field of the same object.
+func (o Origin) At(field string) Origin {
+	o.Field = field
+	return o
 }
 
 // String returns for instance "TrafficSplit production/api-canary (split.yaml:12)".

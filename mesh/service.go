@@ -13,9 +13,42 @@ type Service struct {
 	Ports     []Port       `json:"ports"`
 	// External is the DNS name that an ExternalName service stands for.
 	External string `json:"external,omitempty"`
-	// Balance is how requests spread over the endpoints.
-	Balance Balance `json:"balance,omitempty"`
-	Origin  Origin  `json:"origin"`
+	// ExportTo are the namespaces whose clients can see it; nil means all, ~
+	// means none (networking.istio.io/exportTo, ServiceEntry exportTo).
+	ExportTo []string `json:"exportTo,omitempty"`
+	// OutsideMesh says that its endpoints are not workloads of the mesh, so
+	// that mutual TLS is never tried (ServiceEntry location MESH_EXTERNAL).
+	OutsideMesh bool `json:"outsideMesh,omitempty"`
+	// Names are what the certificates of its endpoints must hold; none means
+	// their identities (ServiceEntry subjectAltNames).
+	Names []string `json:"names,omitempty"`
+	// Endpoints are the DNS names of a service of kind DNS, or ExternalName.
+	Endpoints []NamedEndpoint `json:"endpoints,omitempty"`
+	Origin    Origin          `json:"origin"`
+}
+
+// NamedEndpoint is an endpoint that the proxy resolves itself.
+type NamedEndpoint struct {
+	// Host is a DNS name or an address.
+	Host string `json:"host"`
+	// Ports by service port; one that is missing has the same number.
+	Ports    map[uint16]uint16 `json:"ports,omitempty"`
+	Weight   uint32            `json:"weight,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Locality Locality          `json:"locality,omitzero"`
+}
+
+// VisibleTo says whether clients of a namespace can see the service.
+func (s *Service) VisibleTo(namespace string) bool {
+	if s.ExportTo == nil {
+		return true
+	}
+	for _, ns := range s.ExportTo {
+		if ns == namespace || ns == "*" {
+			return true
+		}
+	}
+	return false
 }
 
 // ServiceKind tells how a service finds its endpoints.
@@ -28,6 +61,16 @@ const (
 	Headless ServiceKind = "Headless"
 	// ExternalName services are an alias of a DNS name.
 	ExternalName ServiceKind = "ExternalName"
+	// Static services have endpoints that were written down (ServiceEntry,
+	// resolution STATIC, or with a workloadSelector).
+	Static ServiceKind = "Static"
+	// DNS services have endpoints that the proxy resolves (resolution DNS).
+	DNS ServiceKind = "DNS"
+	// OneOfDNS services do too, and use one address at a time
+	// (DNS_ROUND_ROBIN).
+	OneOfDNS ServiceKind = "OneOfDNS"
+	// Original services are reached where the client dialled (resolution NONE).
+	Original ServiceKind = "Original"
 )
 
 // Port is one TCP port of a service.
@@ -36,19 +79,6 @@ type Port struct {
 	Name     string   `json:"name,omitempty"`
 	Protocol Protocol `json:"protocol"`
 }
-
-// Balance is a load-balancing algorithm.
-type Balance string
-
-const (
-	// BalanceDefault leaves the choice to the proxy: peak EWMA for HTTP,
-	// least connections for TCP.
-	BalanceDefault Balance = ""
-	// PeakEWMA is power of two choices by moving-average latency times load.
-	PeakEWMA Balance = "PEAK_EWMA"
-	// RoundRobin takes endpoints in turn.
-	RoundRobin Balance = "ROUND_ROBIN"
-)
 
 // PortByNumber returns the port with that number, or nil.
 func (s *Service) PortByNumber(n uint16) *Port {
