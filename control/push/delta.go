@@ -1,6 +1,8 @@
 package push
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -32,6 +34,8 @@ type deltaType struct {
 	// sent is the version that the client has of each name; "" means that it
 	// was told that there is none.
 	sent map[string]string
+	// siblings is the list that the client was told, where it asked for one.
+	siblings *snapshot.Resource
 }
 
 var _ protocol[*discoveryv3.DeltaDiscoveryRequest] = (*delta)(nil)
@@ -79,9 +83,20 @@ func (d *delta) request(r *discoveryv3.DeltaDiscoveryRequest) error {
 func (d *delta) subscribe(typ xds.Type, t *deltaType, ask []string, all bool) []string {
 	d.holder.Hold(typ, ask...)
 	pending := ask
+	var fresh []string
 	for _, n := range ask {
+		if _, had := t.named[n]; !had {
+			fresh = append(fresh, n)
+		}
 		t.named[n] = struct{}{}
 		delete(t.sent, n)
+	}
+	if typ == xds.ListenerType && d.client.Kind == xds.Weft {
+		if slices.Contains(fresh, xds.Siblings) {
+			// As it was before this client added to it.
+			t.siblings = d.list()
+		}
+		d.server.siblings.begin(d.kin, fresh...)
 	}
 	if all {
 		t.wild = true
@@ -115,11 +130,40 @@ func (d *delta) unsubscribe(typ xds.Type, t *deltaType, drop []string, all bool)
 			delete(t.sent, n)
 		}
 	}
+	var given []string
 	for _, n := range drop {
+		if _, had := t.named[n]; had {
+			given = append(given, n)
+		}
 		delete(t.named, n)
 		delete(t.sent, n)
 	}
+	if typ == xds.ListenerType && d.client.Kind == xds.Weft {
+		d.server.siblings.end(d.kin, given...)
+	}
 	d.holder.Release(typ, drop...)
+}
+
+// close tells that the client uses nothing any more.
+func (d *delta) close() {
+	if t := d.types[string(xds.ListenerType)]; t != nil && d.client.Kind == xds.Weft {
+		d.server.siblings.end(d.kin, slices.Collect(maps.Keys(t.named))...)
+	}
+}
+
+// list makes the client's list of siblings; without one it is told that there
+// is none.
+func (d *delta) list() *snapshot.Resource {
+	names := d.server.siblings.list(d.kin)
+	if len(names) == 0 {
+		return nil
+	}
+	res, err := siblingsResource(names)
+	if err != nil {
+		d.server.settings.Log.Error("what the siblings use cannot be told", "node", d.record.proxy.Node, "error", err)
+		return nil
+	}
+	return res
 }
 
 func (d *delta) push() error { return d.flush(d.holder.TakeDirty(), false) }
@@ -168,6 +212,9 @@ func (d *delta) compare(typ xds.Type, t *deltaType, names []string) (changed []*
 			continue
 		}
 		res := d.holder.Get(typ, name)
+		if name == xds.Siblings && typ == xds.ListenerType {
+			res = t.siblings
+		}
 		had, told := t.sent[name]
 		switch {
 		case res != nil && had != res.Version:

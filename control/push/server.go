@@ -37,6 +37,7 @@ type Server struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	settings Settings
 	proxies  registry
+	siblings *siblings
 }
 
 var _ discoveryv3.AggregatedDiscoveryServiceServer = (*Server)(nil)
@@ -46,7 +47,7 @@ func NewServer(s Settings) *Server {
 	if s.Metrics == nil {
 		s.Metrics = NewMetrics(nil)
 	}
-	return &Server{settings: s, proxies: registry{streams: map[*record]struct{}{}}}
+	return &Server{settings: s, proxies: registry{streams: map[*record]struct{}{}}, siblings: newSiblings()}
 }
 
 // Register attaches the service to a gRPC server.
@@ -77,6 +78,8 @@ type protocol[R any] interface {
 	request(R) error
 	// push sends what changed.
 	push() error
+	// close ends what lasts as long as the stream.
+	close()
 }
 
 // session is what the dialects share: the client, its hold on the resources,
@@ -87,6 +90,7 @@ type session struct {
 	holder *snapshot.Holder
 	record *record
 	nonces uint64
+	kin    kin
 }
 
 type request interface {
@@ -116,7 +120,7 @@ func serve[R request](ctx context.Context, s *Server, recv func() (R, error), op
 		return ctx.Err()
 	}
 	changed := make(chan struct{}, 1)
-	sess := &session{server: s, client: client}
+	sess := &session{server: s, client: client, kin: kin{id, first.GetNode().GetMetadata().GetFields()["WEFT_OWNER"].GetStringValue()}}
 	sess.holder = s.settings.Store.Attach(client, func() {
 		select {
 		case changed <- struct{}{}:
@@ -135,6 +139,7 @@ func serve[R request](ctx context.Context, s *Server, recv func() (R, error), op
 	defer log.Debug("proxy disconnected")
 
 	p := open(sess)
+	defer p.close()
 	requests, failed := receive(ctx, recv)
 	if err := p.request(first); err != nil {
 		return ended(err)

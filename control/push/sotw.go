@@ -94,6 +94,9 @@ func (w *world) subscribe(typ xds.Type, t *worldType, ask []string, all bool) []
 	return fresh
 }
 
+// close has nothing to end.
+func (w *world) close() {}
+
 func (w *world) push() error {
 	dirty := w.holder.TakeDirty()
 	for _, typ := range xds.Types() {
