@@ -86,7 +86,7 @@ func CRDs() ([]CRD, error) {
 			}
 			labels[PartOf] = PartOfWeft
 			o.SetLabels(labels)
-			out = append(out, CRD{Name: o.GetName(), Shared: strings.HasPrefix(p, "crds/gateway-api/"), Object: o})
+			out = append(out, CRD{Name: o.GetName(), Shared: strings.HasPrefix(p, "crds/gateway-api/") || strings.HasPrefix(p, "crds/istio/") || strings.HasPrefix(p, "crds/linkerd/"), Object: o})
 		}
 		return nil
 	})

@@ -182,7 +182,10 @@ func TestCRDs(t *testing.T) {
 			t.Errorf("%s has %d bytes: kubectl apply cannot keep it in an annotation", c.Name, len(raw))
 		}
 	}
-	want := []string{"grpcroutes.gateway.networking.k8s.io", "httproutes.gateway.networking.k8s.io", "referencegrants.gateway.networking.k8s.io", "trafficsplits.split.smi-spec.io"}
+	want := []string{"destinationrules.networking.istio.io", "grpcroutes.gateway.networking.k8s.io", "httproutegroups.specs.smi-spec.io", "httproutes.gateway.networking.k8s.io",
+		"httproutes.policy.linkerd.io", "referencegrants.gateway.networking.k8s.io", "servers.policy.linkerd.io", "serviceentries.networking.istio.io",
+		"serviceprofiles.linkerd.io", "sidecars.networking.istio.io", "tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io",
+		"trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io", "workloadentries.networking.istio.io", "workloadgroups.networking.istio.io"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}

@@ -21,11 +21,11 @@ type endpointIndex struct {
 	// slices of each service.
 	slices map[mesh.Ref]map[mesh.Ref]*discoveryv1.EndpointSlice
 	// users of a pod or an address: how many slices of which service name it.
-	podUsers map[mesh.Ref]map[mesh.Ref]int
-	ipUsers  map[netip.Addr]map[mesh.Ref]int
+	podUsers map[mesh.Ref][]user
+	ipUsers  map[netip.Addr][]user
 	// podsByIP finds the pods of an address that no targetRef names. There is
 	// more than one while an address changes hands, and in a local mesh.
-	podsByIP map[netip.Addr]map[mesh.Ref]struct{}
+	podsByIP map[netip.Addr][]mesh.Ref
 	// sets as last taken, by service.
 	sets map[mesh.Ref]map[uint16]*mesh.EndpointSet
 }
@@ -34,8 +34,8 @@ func newEndpointIndex(s *state, trustDomain string) *endpointIndex {
 	return &endpointIndex{
 		state: s, trustDomain: trustDomain, dirty: map[mesh.Ref]struct{}{},
 		slices:   map[mesh.Ref]map[mesh.Ref]*discoveryv1.EndpointSlice{},
-		podUsers: map[mesh.Ref]map[mesh.Ref]int{}, ipUsers: map[netip.Addr]map[mesh.Ref]int{},
-		podsByIP: map[netip.Addr]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[uint16]*mesh.EndpointSet{},
+		podUsers: map[mesh.Ref][]user{}, ipUsers: map[netip.Addr][]user{},
+		podsByIP: map[netip.Addr][]mesh.Ref{}, sets: map[mesh.Ref]map[uint16]*mesh.EndpointSet{},
 	}
 }
 
@@ -74,14 +74,29 @@ func (x *endpointIndex) slice(ref mesh.Ref, o *discoveryv1.EndpointSlice, come b
 	}
 }
 
-func count[K comparable](users map[K]map[mesh.Ref]int, k K, svc mesh.Ref, delta int) {
-	if users[k] == nil {
-		users[k] = map[mesh.Ref]int{}
-	}
-	if users[k][svc] += delta; users[k][svc] <= 0 {
-		if delete(users[k], svc); len(users[k]) == 0 {
-			delete(users, k)
+// user is a service that names a pod or an address in so many endpoints. Most
+// are named by one, which a short list holds in a fraction of a map's memory.
+type user struct {
+	service mesh.Ref
+	n       int
+}
+
+func count[K comparable](users map[K][]user, k K, svc mesh.Ref, delta int) {
+	list := users[k]
+	for i := range list {
+		if list[i].service != svc {
+			continue
 		}
+		if list[i].n += delta; list[i].n <= 0 {
+			list = slices.Delete(list, i, i+1)
+			if users[k] = list; len(list) == 0 {
+				delete(users, k)
+			}
+		}
+		return
+	}
+	if delta > 0 {
+		users[k] = append(list, user{svc, delta})
 	}
 }
 
@@ -99,23 +114,23 @@ func targetPod(o *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) (mesh.Ref,
 
 // pod notes that a pod has come, in a new form, or gone.
 func (x *endpointIndex) pod(ref mesh.Ref, p *corev1.Pod, come bool) {
-	for svc := range x.podUsers[ref] {
-		x.dirty[svc] = struct{}{}
+	for _, u := range x.podUsers[ref] {
+		x.dirty[u.service] = struct{}{}
 	}
 	for _, ip := range PodAddresses(p) {
 		switch {
 		case come && !Ended(p):
-			if x.podsByIP[ip] == nil {
-				x.podsByIP[ip] = map[mesh.Ref]struct{}{}
+			if !slices.Contains(x.podsByIP[ip], ref) {
+				x.podsByIP[ip] = append(x.podsByIP[ip], ref)
 			}
-			x.podsByIP[ip][ref] = struct{}{}
 		default:
-			if delete(x.podsByIP[ip], ref); len(x.podsByIP[ip]) == 0 {
+			list := slices.DeleteFunc(x.podsByIP[ip], func(o mesh.Ref) bool { return o == ref })
+			if x.podsByIP[ip] = list; len(list) == 0 {
 				delete(x.podsByIP, ip)
 			}
 		}
-		for svc := range x.ipUsers[ip] {
-			x.dirty[svc] = struct{}{}
+		for _, u := range x.ipUsers[ip] {
+			x.dirty[u.service] = struct{}{}
 		}
 	}
 }
@@ -125,7 +140,7 @@ func (x *endpointIndex) pod(ref mesh.Ref, p *corev1.Pod, come bool) {
 func (x *endpointIndex) podAt(ip netip.Addr) (mesh.Ref, bool) {
 	var best mesh.Ref
 	var bestPod *corev1.Pod
-	for ref := range x.podsByIP[ip] {
+	for _, ref := range x.podsByIP[ip] {
 		p := x.state.pods.m[ref].Obj
 		if p != nil && (bestPod == nil || outlives(ref, p, best, bestPod)) {
 			best, bestPod = ref, p

@@ -46,6 +46,9 @@ func Delete(kind Kind, ref mesh.Ref) Event { return Event{op: opDelete, kind: ki
 // Synced says that the source has told everything that it found at its start.
 func Synced(source string) Event { return Event{op: opSynced, source: source} }
 
+// IsSynced says whether the event is of Synced.
+func (e Event) IsSynced() bool { return e.op == opSynced }
+
 // Problems replaces what the source reported for a scope before, such as a
 // file or a resource; an empty list clears it.
 func Problems(source, scope string, list []mesh.Problem) Event {

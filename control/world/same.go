@@ -32,10 +32,6 @@ func sameSplit(a, b *smiapi.TrafficSplit) bool {
 	return sameMeta(a, b) && a.Service == b.Service && slices.Equal(a.Backends, b.Backends) && slices.Equal(a.Matches, b.Matches)
 }
 
-func sameRoute(a, b *gwv1.HTTPRoute) bool {
-	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
-}
-
 func sameGrant(a, b *gwv1.ReferenceGrant) bool {
 	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }

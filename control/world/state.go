@@ -72,8 +72,10 @@ type state struct {
 	slices     table[*discoveryv1.EndpointSlice]
 	pods       table[*corev1.Pod]
 	splits     table[*smiapi.TrafficSplit]
-	routes     table[*gwv1.HTTPRoute]
+	routes     gatewayTables
 	grants     table[*gwv1.ReferenceGrant]
+	istio      istioTables
+	linkerd    linkerdTables
 	problems   map[scopeKey][]mesh.Problem
 
 	endpoints *endpointIndex
@@ -85,8 +87,8 @@ func newState(trustDomain string) *state {
 	s := &state{
 		namespaces: newTable[*corev1.Namespace](), services: newTable[*corev1.Service](),
 		slices: newTable[*discoveryv1.EndpointSlice](), pods: newTable[*corev1.Pod](),
-		splits: newTable[*smiapi.TrafficSplit](), routes: newTable[*gwv1.HTTPRoute](),
-		grants: newTable[*gwv1.ReferenceGrant](), problems: map[scopeKey][]mesh.Problem{},
+		splits: newTable[*smiapi.TrafficSplit](), routes: newGatewayTables(),
+		grants: newTable[*gwv1.ReferenceGrant](), istio: newIstioTables(), linkerd: newLinkerdTables(), problems: map[scopeKey][]mesh.Problem{},
 	}
 	s.endpoints = newEndpointIndex(s, trustDomain)
 	return s
@@ -150,14 +152,13 @@ func (s *state) put(o metav1.Object, at site) (world, endpoints bool) {
 	case *smiapi.TrafficSplit:
 		old, had := s.splits.put(ref, o, at)
 		return !had || moved(old, at) || !sameSplit(old.Obj, o), false
-	case *gwv1.HTTPRoute:
-		old, had := s.routes.put(ref, o, at)
-		return !had || moved(old, at) || !sameRoute(old.Obj, o), false
+	case *gwv1.HTTPRoute, *gwv1.GRPCRoute, *gwv1.TLSRoute, *gwv1.TCPRoute:
+		return s.routes.put(o, at), false
 	case *gwv1.ReferenceGrant:
 		old, had := s.grants.put(ref, o, at)
 		return !had || moved(old, at) || !sameGrant(old.Obj, o), false
 	}
-	return false, false
+	return s.istio.put(o, at) || s.linkerd.put(o, at), false
 }
 
 func (s *state) delete(kind Kind, ref mesh.Ref) (world, endpoints bool) {
@@ -186,14 +187,13 @@ func (s *state) delete(kind Kind, ref mesh.Ref) (world, endpoints bool) {
 	case KindTrafficSplit:
 		_, had := s.splits.remove(ref)
 		return had, false
-	case KindHTTPRoute:
-		_, had := s.routes.remove(ref)
-		return had, false
+	case KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute:
+		return s.routes.delete(kind, ref), false
 	case KindReferenceGrant:
 		_, had := s.grants.remove(ref)
 		return had, false
 	}
-	return false, false
+	return s.istio.delete(kind, ref) || s.linkerd.delete(kind, ref), false
 }
 
 // sliceShapes says whether the translators read the slice: only where the
@@ -208,8 +208,11 @@ func (s *state) snapshot(revision uint64) *World {
 	w := &World{
 		Revision: revision, Namespaces: s.namespaces.publish(), Services: s.services.publish(),
 		EndpointSlices: s.slices.publish(), Pods: s.pods.publish(), TrafficSplits: s.splits.publish(),
-		HTTPRoutes: s.routes.publish(), ReferenceGrants: s.grants.publish(),
+		ReferenceGrants: s.grants.publish(),
 	}
+	s.routes.publish(w)
+	s.istio.publish(w)
+	s.linkerd.publish(w)
 	keys := make([]scopeKey, 0, len(s.problems))
 	for k := range s.problems {
 		keys = append(keys, k)

@@ -5,6 +5,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/weftmesh/weft/internal/istioapi"
+	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/internal/smiapi"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -20,7 +22,23 @@ const (
 	KindPod            Kind = "Pod"
 	KindTrafficSplit   Kind = "TrafficSplit"
 	KindHTTPRoute      Kind = "HTTPRoute"
+	KindGRPCRoute      Kind = "GRPCRoute"
+	KindTLSRoute       Kind = "TLSRoute"
+	KindTCPRoute       Kind = "TCPRoute"
 	KindReferenceGrant Kind = "ReferenceGrant"
+
+	KindVirtualService  Kind = "VirtualService"
+	KindDestinationRule Kind = "DestinationRule"
+	KindServiceEntry    Kind = "ServiceEntry"
+	KindWorkloadEntry   Kind = "WorkloadEntry"
+	KindWorkloadGroup   Kind = "WorkloadGroup"
+	KindSidecar         Kind = "Sidecar"
+
+	KindHTTPRouteGroup Kind = "HTTPRouteGroup"
+	KindServiceProfile Kind = "ServiceProfile"
+	KindServer         Kind = "Server"
+	// KindPolicyRoute is the HTTPRoute of policy.linkerd.io.
+	KindPolicyRoute Kind = "HTTPRoute.policy.linkerd.io"
 )
 
 // Item is an object and where it was said. Neither may be changed.
@@ -57,8 +75,34 @@ func (w *World) Place(o mesh.Origin) *Place {
 		return w.TrafficSplits[ref].Place
 	case KindHTTPRoute:
 		return w.HTTPRoutes[ref].Place
+	case KindGRPCRoute:
+		return w.GRPCRoutes[ref].Place
+	case KindTLSRoute:
+		return w.TLSRoutes[ref].Place
+	case KindTCPRoute:
+		return w.TCPRoutes[ref].Place
 	case KindReferenceGrant:
 		return w.ReferenceGrants[ref].Place
+	case KindVirtualService:
+		return w.VirtualServices[ref].Place
+	case KindDestinationRule:
+		return w.DestinationRules[ref].Place
+	case KindServiceEntry:
+		return w.ServiceEntries[ref].Place
+	case KindWorkloadEntry:
+		return w.WorkloadEntries[ref].Place
+	case KindWorkloadGroup:
+		return w.WorkloadGroups[ref].Place
+	case KindSidecar:
+		return w.Sidecars[ref].Place
+	case KindHTTPRouteGroup:
+		return w.HTTPRouteGroups[ref].Place
+	case KindServiceProfile:
+		return w.ServiceProfiles[ref].Place
+	case KindServer:
+		return w.Servers[ref].Place
+	case KindPolicyRoute:
+		return w.PolicyRoutes[ref].Place
 	}
 	return nil
 }
@@ -79,7 +123,22 @@ type World struct {
 	TrafficSplits  Table[*smiapi.TrafficSplit]
 	// HTTPRoutes of any served version, read as v1.
 	HTTPRoutes      Table[*gwv1.HTTPRoute]
+	GRPCRoutes      Table[*gwv1.GRPCRoute]
+	TLSRoutes       Table[*gwv1.TLSRoute]
+	TCPRoutes       Table[*gwv1.TCPRoute]
 	ReferenceGrants Table[*gwv1.ReferenceGrant]
+	// Objects of networking.istio.io of any served version.
+	VirtualServices  Table[*istioapi.VirtualService]
+	DestinationRules Table[*istioapi.DestinationRule]
+	ServiceEntries   Table[*istioapi.ServiceEntry]
+	WorkloadEntries  Table[*istioapi.WorkloadEntry]
+	WorkloadGroups   Table[*istioapi.WorkloadGroup]
+	Sidecars         Table[*istioapi.Sidecar]
+	HTTPRouteGroups  Table[*smiapi.HTTPRouteGroup]
+	ServiceProfiles  Table[*linkerdapi.ServiceProfile]
+	Servers          Table[*linkerdapi.Server]
+	// PolicyRoutes are the HTTPRoutes of policy.linkerd.io.
+	PolicyRoutes Table[*linkerdapi.HTTPRoute]
 	// Problems are what the sources could not read, in canonical order.
 	Problems []mesh.Problem
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/istioapi"
+	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/internal/smiapi"
 )
 
@@ -44,7 +46,20 @@ var served = []struct {
 	{discoveryv1.GroupName, "EndpointSlice", []string{"v1"}, world.KindEndpointSlice, decodeInto[discoveryv1.EndpointSlice]},
 	{smiapi.Group, smiapi.Kind, smiapi.Versions, world.KindTrafficSplit, decodeSplit},
 	{gwv1.GroupName, "HTTPRoute", []string{"v1", "v1beta1"}, world.KindHTTPRoute, decodeInto[gwv1.HTTPRoute]},
+	{gwv1.GroupName, "GRPCRoute", []string{"v1"}, world.KindGRPCRoute, decodeInto[gwv1.GRPCRoute]},
+	{gwv1.GroupName, "TLSRoute", []string{"v1", "v1alpha3", "v1alpha2"}, world.KindTLSRoute, decodeInto[gwv1.TLSRoute]},
+	{gwv1.GroupName, "TCPRoute", []string{"v1", "v1alpha2"}, world.KindTCPRoute, decodeInto[gwv1.TCPRoute]},
 	{gwv1.GroupName, "ReferenceGrant", []string{"v1", "v1beta1"}, world.KindReferenceGrant, decodeInto[gwv1.ReferenceGrant]},
+	{istioapi.Group, "VirtualService", istioapi.Versions, world.KindVirtualService, decodeIstio},
+	{istioapi.Group, "DestinationRule", istioapi.Versions, world.KindDestinationRule, decodeIstio},
+	{istioapi.Group, "ServiceEntry", istioapi.Versions, world.KindServiceEntry, decodeIstio},
+	{istioapi.Group, "WorkloadEntry", istioapi.Versions, world.KindWorkloadEntry, decodeIstio},
+	{istioapi.Group, "WorkloadGroup", istioapi.Versions, world.KindWorkloadGroup, decodeIstio},
+	{istioapi.Group, "Sidecar", istioapi.Versions, world.KindSidecar, decodeIstio},
+	{smiapi.SpecsGroup, smiapi.GroupKind, smiapi.GroupVersions, world.KindHTTPRouteGroup, decodeGroup},
+	{linkerdapi.Group, "ServiceProfile", linkerdapi.ProfileVersions, world.KindServiceProfile, decodeLinkerd},
+	{linkerdapi.PolicyGroup, "Server", linkerdapi.ServerVersions, world.KindServer, decodeLinkerd},
+	{linkerdapi.PolicyGroup, "HTTPRoute", linkerdapi.HTTPRouteVersions, world.KindPolicyRoute, decodeLinkerd},
 }
 
 // kindOf finds the kind; false means that the mesh has no use for it.
@@ -101,7 +116,10 @@ func typeError(err error) fieldError {
 	if _, field, ok := strings.Cut(path, "."); ok {
 		e.field = field
 	}
-	if got, _, ok := strings.Cut(strings.TrimPrefix(msg, "json: cannot unmarshal "), " into "); ok {
+	if _, rest, ok := strings.Cut(msg, "json: cannot unmarshal "); ok {
+		msg = rest
+	}
+	if got, _, ok := strings.Cut(msg, " into "); ok {
 		e.got = got
 		e.message = "a " + got + " stands where a value of type " + typ + " belongs"
 	}
@@ -119,6 +137,59 @@ func decodeSplit(doc []byte) (metav1.Object, []error, []fieldError) {
 		return split, strict, nil
 	}
 	return nil, nil, splitErrors(err)
+}
+
+func decodeGroup(doc []byte) (metav1.Object, []error, []fieldError) {
+	g, unknown, err := smiapi.DecodeGroup(doc)
+	if err == nil {
+		return g, unknown, nil
+	}
+	return nil, nil, splitErrors(err)
+}
+
+func decodeLinkerd(doc []byte) (metav1.Object, []error, []fieldError) {
+	o, unknown, err := linkerdapi.Decode(doc)
+	if err == nil {
+		return o, unknown, nil
+	}
+	if errors.Is(err, linkerdapi.ErrJSON) {
+		return nil, nil, []fieldError{typeError(err)}
+	}
+	list := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		list = many.Unwrap()
+	}
+	var out []fieldError
+	for _, err := range list {
+		e := fieldError{code: problem.LinkerdValue, message: err.Error()}
+		var fe *linkerdapi.FieldError
+		if errors.As(err, &fe) {
+			e.field, e.message = fe.Field, fe.Err.Error()
+		}
+		out = append(out, e)
+	}
+	return nil, nil, out
+}
+
+func decodeIstio(doc []byte) (metav1.Object, []error, []fieldError) {
+	o, unknown, err := istioapi.Decode(doc)
+	if err == nil {
+		return o, unknown, nil
+	}
+	list := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		list = many.Unwrap()
+	}
+	var out []fieldError
+	for _, err := range list {
+		e := fieldError{code: problem.SchemaInvalid, message: err.Error()}
+		var fe *istioapi.FieldError
+		if errors.As(err, &fe) {
+			e.field, e.message = fe.Field, fe.Err.Error()
+		}
+		out = append(out, e)
+	}
+	return nil, nil, out
 }
 
 // splitErrors unfolds what is wrong with a split.

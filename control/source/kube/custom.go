@@ -195,7 +195,7 @@ func (c *custom) start(ctx context.Context, wg *sync.WaitGroup, r *resource, ver
 	ctx, cancel := context.WithCancel(ctx)
 	gvr := schema.GroupVersionResource{Group: r.group, Version: version, Resource: r.plural}
 	inf := dynamicinformer.NewFilteredDynamicInformer(c.source.config.Dynamic, gvr, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-	_ = inf.SetTransform(stripCustom)
+	_ = inf.SetTransform(func(obj any) (any, error) { return r.read(obj), nil })
 	_ = inf.SetWatchErrorHandlerWithContext(c.source.watchFailed(r.name()))
 	k.next()
 	h := customHandler{ctx, r, k, c.to}

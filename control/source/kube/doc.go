@@ -10,5 +10,7 @@
 // The service account needs list and watch on namespaces, services, pods,
 // endpointslices (discovery.k8s.io), customresourcedefinitions
 // (apiextensions.k8s.io), httproutes and referencegrants
-// (gateway.networking.k8s.io) and trafficsplits (split.smi-spec.io).
+// (gateway.networking.k8s.io), trafficsplits (split.smi-spec.io), and
+// virtualservices, destinationrules, serviceentries, workloadentries,
+// workloadgroups and sidecars (networking.istio.io).
 package kube

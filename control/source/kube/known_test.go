@@ -39,7 +39,7 @@ func (s *told) splits() []string {
 func TestWhatComesDuringAChangeOfVersionStays(t *testing.T) {
 	for range 200 {
 		to, k := &told{}, newKnown(world.KindTrafficSplit)
-		r := &resources[2]
+		r := &resources[slices.IndexFunc(resources, func(r resource) bool { return r.kind == world.KindTrafficSplit })]
 		put := func(name string) { customHandler{t.Context(), r, k, to}.put(split("v1alpha4", name, 1)) }
 		k.next()
 		put("stays")

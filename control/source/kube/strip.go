@@ -13,7 +13,7 @@ import (
 // cluster the rest is most of a control plane's memory.
 
 // keptAnnotations are the prefixes of the annotations that any family reads.
-var keptAnnotations = []string{"config.linkerd.io/", "linkerd.io/", "weft.mesh/", "istio.io/", "sidecar.istio.io/", "networking.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "viz.linkerd.io/", "service.kubernetes.io/"}
+var keptAnnotations = []string{"config.linkerd.io/", "linkerd.io/", "weft.mesh/", "istio.io/", "sidecar.istio.io/", "networking.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "viz.linkerd.io/", "retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/", "balancer.alpha.linkerd.io/", "service.kubernetes.io/"}
 
 // strip keeps the metadata that the mesh reads.
 func strip(m metav1.ObjectMeta) metav1.ObjectMeta {
@@ -130,12 +130,9 @@ func stripCRD(obj any) (any, error) {
 	return out, nil
 }
 
-// stripCustom drops the bulky parts of an object of a CRD that nobody reads.
-func stripCustom(obj any) (any, error) {
-	if o, ok := obj.(*unstructured.Unstructured); ok {
-		o.SetManagedFields(nil)
-		unstructured.RemoveNestedField(o.Object, "status")
-		unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
-	}
-	return obj, nil
+// drop removes the bulky parts of an object of a CRD that nobody reads.
+func drop(o *unstructured.Unstructured) {
+	o.SetManagedFields(nil)
+	unstructured.RemoveNestedField(o.Object, "status")
+	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
 }
