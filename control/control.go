@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,8 @@ type Control struct {
 
 	latest chan *world.World // one, the newest
 	result atomic.Pointer[translate.Result]
+	// work is what the translators have done so far.
+	work atomic.Pointer[translate.Work]
 }
 
 // New checks the options and opens the ports; nothing runs before Run, which
@@ -110,18 +113,26 @@ func (c *Control) offer(w *world.World) {
 // translate turns Worlds into meshes until the context ends.
 func (c *Control) translate(ctx context.Context, written chan translate.Result) error {
 	problems := reporter{log: c.options.Log}
+	translator := translate.NewIncremental(c.options.mesh())
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case w := <-c.latest:
 			start := time.Now()
-			r := translate.Build(w, c.options.mesh())
+			r := translator.Build(w)
+			work := translator.Work()
+			c.work.Store(&work)
 			c.result.Store(&r)
 			c.snapshot.SetMesh(r.Mesh)
 			problems.report(r.Problems)
 			c.options.Log.Debug("mesh built", "revision", r.Mesh.Revision, "services", len(r.Mesh.Services), "problems", len(r.Problems), "took", time.Since(start))
 			replace(written, r)
+			if r.Mesh.Revision == 1 {
+				// What the first listing left behind is several times what stays, and
+				// nothing would give it back before the next burst.
+				go debug.FreeOSMemory()
+			}
 		}
 	}
 }

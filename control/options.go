@@ -58,6 +58,9 @@ type Options struct {
 	// Outbound and Inbound are the mesh's defaults.
 	Outbound mesh.OutboundMode
 	Inbound  mesh.MTLSMode
+	// Combine says what becomes of several VirtualServices, or DestinationRules,
+	// for one host; empty means that all are in effect.
+	Combine mesh.Combine
 
 	// Inject are the injector's options; names, addresses and trust anchors are
 	// filled in. NativeSidecar decides about native sidecars.
@@ -103,6 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.ClusterDomain, "cluster.local")
 	set((*string)(&o.Outbound), string(mesh.AllowAny))
 	set((*string)(&o.Inbound), string(mesh.Permissive))
+	set((*string)(&o.Combine), string(mesh.CombineAll))
 	set((*string)(&o.NativeSidecar), string(NativeAuto))
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -138,6 +142,7 @@ func (o Options) check() error {
 	}
 	fault(o.Outbound != mesh.AllowAny && o.Outbound != mesh.RegistryOnly, "outbound %q; use %s or %s", o.Outbound, mesh.AllowAny, mesh.RegistryOnly)
 	fault(o.Inbound != mesh.Permissive && o.Inbound != mesh.Strict, "inbound %q; use %s or %s", o.Inbound, mesh.Permissive, mesh.Strict)
+	fault(o.Combine != mesh.CombineAll && o.Combine != mesh.CombineOldest, "combine %q; use %s or %s", o.Combine, mesh.CombineAll, mesh.CombineOldest)
 	fault(o.NativeSidecar != NativeAuto && o.NativeSidecar != NativeOn && o.NativeSidecar != NativeOff, "native sidecar %q; use auto, true or false", o.NativeSidecar)
 	if err := identity.CheckTrustDomain(o.TrustDomain); err != nil {
 		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
@@ -146,5 +151,5 @@ func (o Options) check() error {
 }
 
 func (o Options) mesh() mesh.Settings {
-	return mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound}
+	return mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound, Combine: o.Combine}
 }

@@ -42,7 +42,7 @@ func TestOptionsHaveDefaults(t *testing.T) {
 	if o.TokenKey != filepath.Join("s", TokenKeyFile) || o.Issuer.Roots != filepath.Join("s", TrustAnchorsFile) {
 		t.Errorf("files: %+v", o)
 	}
-	want := mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system", Outbound: mesh.AllowAny, Inbound: mesh.Permissive}
+	want := mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system", Outbound: mesh.AllowAny, Inbound: mesh.Permissive, Combine: mesh.CombineAll}
 	if o.mesh() != want {
 		t.Errorf("mesh: %+v", o.mesh())
 	}

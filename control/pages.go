@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/control/admin"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/snapshot"
+	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -40,6 +41,16 @@ func (c *Control) registerMetrics() {
 		c.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 	gauge("weft_control_mesh_revision", "Revision of the newest mesh.", func() float64 { return float64(c.snapshot.Revision()) })
+	counter := func(name, help string, f func(translate.Work) uint64) {
+		c.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 {
+			if w := c.work.Load(); w != nil {
+				return float64(f(*w))
+			}
+			return 0
+		}))
+	}
+	counter("weft_control_translations_total", "Runs of the translators; changes of endpoints alone need none.", func(w translate.Work) uint64 { return w.Runs })
+	counter("weft_control_translated_objects_total", "Objects that they read.", func(w translate.Work) uint64 { return w.Objects })
 	gauge("weft_control_problems", "Problems of the newest mesh.", func() float64 { return float64(len(c.Problems())) })
 	gauge("weft_control_resources_held", "Distinct encoded resources that proxies hold.", func() float64 { return float64(c.snapshot.Stats().Held) })
 	gauge("weft_control_resources_held_bytes", "Their size.", func() float64 { return float64(c.snapshot.Stats().Bytes) })

@@ -12,9 +12,14 @@ import (
 type reporter struct {
 	log  *slog.Logger
 	told map[string]bool // by the problem's text
+	last []mesh.Problem
 }
 
 func (r *reporter) report(problems []mesh.Problem) {
+	if len(problems) == len(r.last) && (len(problems) == 0 || &problems[0] == &r.last[0]) {
+		return // the very same list
+	}
+	r.last = problems
 	now := make(map[string]bool, len(problems))
 	for _, p := range problems {
 		text := p.String()

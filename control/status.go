@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/control/translate"
 )
 
-// writeStatus tells the authors of HTTPRoutes what became of them. Of several
+// writeStatus tells the authors of routes what became of them. Of several
 // replicas the leader does.
 func (c *Control) writeStatus(ctx context.Context, results <-chan translate.Result) error {
 	return status.Run(ctx, status.Settings{

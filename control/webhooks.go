@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/discovery"
 
 	"github.com/weftmesh/weft/control/admin"
+	"github.com/weftmesh/weft/control/admission"
 	"github.com/weftmesh/weft/control/webhookca"
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/inject"
@@ -28,7 +29,7 @@ func (c *Control) serveWebhooks(ctx context.Context) error {
 	w := inject.Webhook{
 		Options:    func() inject.Options { return c.injectOptions(native.get()) },
 		Namespaces: c,
-		Services:   c,
+		Judge:      admission.Judge{Settings: c.options.mesh(), Services: c},
 		Log:        c.options.Log,
 	}
 	return admin.Serve(ctx, tls.NewListener(c.webhook, c.serving.WebhookTLS()), w.Handler())

@@ -1,9 +1,16 @@
 package problem
 
-import "github.com/weftmesh/weft/mesh"
+import (
+	"slices"
+
+	"github.com/weftmesh/weft/mesh"
+)
 
 // Table lists every code in ascending order. It is read only.
-var Table = []Entry{
+var Table = slices.Concat(istioTable, ownTable, linkerdTable)
+
+// ownTable has the codes that are ours alone.
+var ownTable = []Entry{
 	{Malformed, mesh.Error, "Malformed file", "The file is not YAML or JSON that can be read. What it last said when it could be read stays in effect."},
 	{UnknownField, mesh.Warning, "Unknown field", "The object has a field that its kind does not know, or has twice. The field is ignored, the rest is in effect."},
 	{UnknownKind, mesh.Info, "Unknown kind", "The mesh has no use for objects of this kind. It is ignored."},
@@ -27,7 +34,7 @@ var Table = []Entry{
 	{BackendPortMissing, mesh.Error, "Backend port missing", "A backend Service has no port of the root's number. On that port it receives nothing; the other backends share its part."},
 	{DuplicateSplit, mesh.Error, "Two splits for one service", "Two TrafficSplits have the same root Service. The older one is in effect, then the one whose name sorts first."},
 	{SelfReference, mesh.Info, "Root is its own backend", "The root Service is also one of the backends. Its share goes to its own endpoints; the split is not applied again."},
-	{SplitMatchesIgnored, mesh.Error, "Matches are not supported", "The split is limited to some requests by matches, which the mesh does not support on TrafficSplits. It is not in effect, since it would bind more requests than it says."},
+	{SplitMatches, mesh.Error, "Matches cannot be used", "The split is limited to some requests by an HTTPRouteGroup, or a match of one, that does not exist or cannot be used. It is not in effect, since it would bind other requests than it says."},
 	{NoBackends, mesh.Error, "No usable backend", "None of the split's backends can be used. It is not in effect: the root Service receives its own traffic."},
 	{DuplicateBackend, mesh.Warning, "Backend named twice", "The split names the same backend more than once. The weights are added."},
 	{ChainedSplit, mesh.Info, "Backend is itself split", "A backend is the root of another split. Its share goes to its own endpoints; that other split is not applied."},
@@ -42,7 +49,7 @@ var Table = []Entry{
 	{RouteBackendKind, mesh.Error, "Backend kind not supported", "The backend is not a Service of type ClusterIP or headless. Its share of the requests is answered 500."},
 	{RefNotPermitted, mesh.Error, "Reference not permitted", "The backend is in a namespace that is neither the route's nor the parent's, and no ReferenceGrant there allows it. Its share of the requests is answered 500."},
 	{UnsupportedFilter, mesh.Error, "Filter not supported", "The mesh cannot do what the filter asks. Requests that would pass it are answered 500."},
-	{UnsupportedField, mesh.Warning, "Field not supported", "The mesh does not act on this field yet. The rest of the rule is in effect."},
+	{UnsupportedField, mesh.Error, "Field not supported", "The mesh cannot do what the field asks. Requests of the rule are answered 500."},
 	{BadMatch, mesh.Error, "Match cannot be used", "The match holds a value that cannot be compared with, such as a malformed regular expression. The match is dropped, and the rule with it when it has no other."},
 	{RouteWeight, mesh.Error, "Bad weight", "The weight is negative or above 1,000,000. The backend receives nothing."},
 	{RouteWeightsZero, mesh.Warning, "All weights are zero", "The rule leaves no backend to send to. Its requests are answered 500."},
@@ -50,4 +57,19 @@ var Table = []Entry{
 	{BackendProtocol, mesh.Error, "Backend does not speak HTTP", "The backend port is declared as TLS, which the mesh does not originate. Its share of the requests is answered 500."},
 	{RuleWithoutBackend, mesh.Warning, "Rule without a backend", "The rule names no backend. Its requests are answered 500."},
 	{BadHeaderChange, mesh.Error, "Header change cannot be done", "A header name or value is not valid in HTTP. Requests that would pass the filter are answered 500."},
+	{ParentPortHTTP, mesh.Error, "Parent port is HTTP", "The port is declared to speak HTTP, so that its connections are not routed as such. The TLSRoute or TCPRoute is not in effect there."},
+	{RouteKindConflict, mesh.Error, "Routes of several kinds on one port", "A GRPCRoute outranks an HTTPRoute, that a TLSRoute, and that a TCPRoute. The route is not in effect on the port."},
+	{RuleShadowed, mesh.Warning, "Rule takes nothing", "A rule of this route, or a route that is older, takes all the connections that this one could. It is not in effect."},
+	{RedirectWithBackends, mesh.Warning, "Redirect with backends", "A rule that redirects sends no request to its backends."},
+	{BadTimeout, mesh.Error, "Bad timeout or retry", "A duration, a number of retries or a status cannot be used. Requests of the rule are answered 500."},
+
+	{OutrankedVirtualService, mesh.Warning, "Route outranks VirtualService", "A route of the Gateway API is attached to a port of the VirtualService's host. On that port it decides where requests go; the rules of the VirtualService are not in effect."},
+	{OutrankedByVirtualService, mesh.Warning, "VirtualService outranks split", "A VirtualService has rules for a port of the split's root Service. On that port the VirtualService is in effect and the split is not."},
+	{RulesCombined, mesh.Info, "Destination rules combined", "Several DestinationRules of one namespace are for the same host. All are in effect; where they contradict each other, the older one decides."},
+	{RuleConflict, mesh.Warning, "Destination rules contradict each other", "Two DestinationRules for one host give different values to a field. The older object's value is in effect."},
+	{IstioUnsupported, mesh.Warning, "Field not supported", "The mesh does not act on this field. The rest of the object is in effect."},
+	{BadDelegate, mesh.Error, "Delegate cannot be used", "The VirtualService that is named as delegate does not exist, has hosts of its own, or delegates again. The rule is not in effect."},
+	{GatewayOnly, mesh.Info, "Not for the mesh", "The VirtualService is bound to gateways only, which the mesh does not run. It is not in effect for sidecars."},
+	{EntryShadowed, mesh.Warning, "ServiceEntry shadowed", "The host of a ServiceEntry is that of a Service, or of an older ServiceEntry. That one is in effect."},
+	{SubsetUnknown, mesh.Error, "Subset unknown", "A DestinationRule or route names a subset twice, or one that cannot be used."},
 }

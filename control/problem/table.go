@@ -45,7 +45,7 @@ const (
 	BackendPortMissing   Code = "WEFT0205"
 	DuplicateSplit       Code = "WEFT0206"
 	SelfReference        Code = "WEFT0207"
-	SplitMatchesIgnored  Code = "WEFT0208"
+	SplitMatches         Code = "WEFT0208"
 	NoBackends           Code = "WEFT0209"
 	DuplicateBackend     Code = "WEFT0210"
 	ChainedSplit         Code = "WEFT0211"
@@ -53,24 +53,42 @@ const (
 	OutrankedByHTTPRoute Code = "WEFT0213"
 )
 
-// Codes of HTTPRoutes.
+// Codes of the Gateway API's routes.
 const (
-	ParentMissing      Code = "WEFT0301"
-	ParentPortMissing  Code = "WEFT0302"
-	ParentPortNotHTTP  Code = "WEFT0303"
-	ParentUnsupported  Code = "WEFT0304"
-	RouteBackend       Code = "WEFT0305"
-	RouteBackendKind   Code = "WEFT0306"
-	RefNotPermitted    Code = "WEFT0307"
-	UnsupportedFilter  Code = "WEFT0308"
-	UnsupportedField   Code = "WEFT0309"
-	BadMatch           Code = "WEFT0310"
-	RouteWeight        Code = "WEFT0311"
-	RouteWeightsZero   Code = "WEFT0312"
-	HostnamesIgnored   Code = "WEFT0313"
-	BackendProtocol    Code = "WEFT0314"
-	RuleWithoutBackend Code = "WEFT0315"
-	BadHeaderChange    Code = "WEFT0316"
+	ParentMissing        Code = "WEFT0301"
+	ParentPortMissing    Code = "WEFT0302"
+	ParentPortNotHTTP    Code = "WEFT0303"
+	ParentUnsupported    Code = "WEFT0304"
+	RouteBackend         Code = "WEFT0305"
+	RouteBackendKind     Code = "WEFT0306"
+	RefNotPermitted      Code = "WEFT0307"
+	UnsupportedFilter    Code = "WEFT0308"
+	UnsupportedField     Code = "WEFT0309"
+	BadMatch             Code = "WEFT0310"
+	RouteWeight          Code = "WEFT0311"
+	RouteWeightsZero     Code = "WEFT0312"
+	HostnamesIgnored     Code = "WEFT0313"
+	BackendProtocol      Code = "WEFT0314"
+	RuleWithoutBackend   Code = "WEFT0315"
+	BadHeaderChange      Code = "WEFT0316"
+	ParentPortHTTP       Code = "WEFT0317"
+	RouteKindConflict    Code = "WEFT0318"
+	RuleShadowed         Code = "WEFT0319"
+	RedirectWithBackends Code = "WEFT0320"
+	BadTimeout           Code = "WEFT0321"
+)
+
+// Codes of Istio's objects that are ours.
+const (
+	OutrankedVirtualService   Code = "WEFT0401"
+	OutrankedByVirtualService Code = "WEFT0402"
+	RulesCombined             Code = "WEFT0403"
+	RuleConflict              Code = "WEFT0404"
+	IstioUnsupported          Code = "WEFT0405"
+	BadDelegate               Code = "WEFT0406"
+	GatewayOnly               Code = "WEFT0407"
+	EntryShadowed             Code = "WEFT0408"
+	SubsetUnknown             Code = "WEFT0409"
 )
 
 // New makes a problem of a code; its severity is that of the table. An unknown

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
@@ -12,11 +13,56 @@ import (
 // endpointIndex finds endpoint sets by service port, and by the addresses in them.
 type endpointIndex struct {
 	sets   map[mesh.EndpointKey]*mesh.EndpointSet
-	byAddr map[netip.AddrPort]map[mesh.EndpointKey]struct{}
+	byAddr map[netip.AddrPort][]*mesh.EndpointSet
+	// told come from EndpointSlices, written from the mesh; sets are both.
+	told, written map[mesh.EndpointKey]*mesh.EndpointSet
 }
 
 func newEndpointIndex() endpointIndex {
-	return endpointIndex{sets: map[mesh.EndpointKey]*mesh.EndpointSet{}, byAddr: map[netip.AddrPort]map[mesh.EndpointKey]struct{}{}}
+	return endpointIndex{sets: map[mesh.EndpointKey]*mesh.EndpointSet{}, byAddr: map[netip.AddrPort][]*mesh.EndpointSet{},
+		told: map[mesh.EndpointKey]*mesh.EndpointSet{}, written: map[mesh.EndpointKey]*mesh.EndpointSet{}}
+}
+
+// tell replaces the set that EndpointSlices tell; see set.
+func (x *endpointIndex) tell(key mesh.EndpointKey, next *mesh.EndpointSet) []netip.AddrPort {
+	if next == nil {
+		delete(x.told, key)
+	} else {
+		x.told[key] = next
+	}
+	return x.set(key, union(next, x.written[key]))
+}
+
+// write replaces the sets of the mesh.
+func (x *endpointIndex) write(list []*mesh.EndpointSet) {
+	next := make(map[mesh.EndpointKey]*mesh.EndpointSet, len(list))
+	for _, s := range list {
+		next[s.Key] = s
+	}
+	old := x.written
+	x.written = next
+	for key, s := range next {
+		if old[key] != s {
+			x.set(key, union(x.told[key], s))
+		}
+	}
+	for key := range old {
+		if next[key] == nil {
+			x.set(key, x.told[key])
+		}
+	}
+}
+
+func union(a, b *mesh.EndpointSet) *mesh.EndpointSet {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	out := &mesh.EndpointSet{Key: a.Key, Endpoints: append(append([]mesh.Endpoint(nil), a.Endpoints...), b.Endpoints...)}
+	out.Sort()
+	return out
 }
 
 // set replaces the set of a key (nil removes it) and returns the addresses that
@@ -27,8 +73,8 @@ func (x *endpointIndex) set(key mesh.EndpointKey, next *mesh.EndpointSet) []neti
 		for _, e := range old.Endpoints {
 			a := plain(e.Address)
 			touched = append(touched, a)
-			delete(x.byAddr[a], key)
-			if len(x.byAddr[a]) == 0 {
+			list := slices.DeleteFunc(x.byAddr[a], func(s *mesh.EndpointSet) bool { return s == old })
+			if x.byAddr[a] = list; len(list) == 0 {
 				delete(x.byAddr, a)
 			}
 		}
@@ -41,10 +87,9 @@ func (x *endpointIndex) set(key mesh.EndpointKey, next *mesh.EndpointSet) []neti
 	for _, e := range next.Endpoints {
 		a := plain(e.Address)
 		touched = append(touched, a)
-		if x.byAddr[a] == nil {
-			x.byAddr[a] = map[mesh.EndpointKey]struct{}{}
+		if list := x.byAddr[a]; !slices.Contains(list, next) {
+			x.byAddr[a] = append(list, next)
 		}
-		x.byAddr[a][key] = struct{}{}
 	}
 	return touched
 }
@@ -53,9 +98,9 @@ func (x *endpointIndex) set(key mesh.EndpointKey, next *mesh.EndpointSet) []neti
 // that every replica says the same.
 func (x *endpointIndex) at(a netip.AddrPort) *mesh.EndpointSet {
 	var best *mesh.EndpointSet
-	for key := range x.byAddr[a] {
-		if best == nil || keyLess(key, best.Key) {
-			best = x.sets[key]
+	for _, s := range x.byAddr[a] {
+		if best == nil || keyLess(s.Key, best.Key) {
+			best = s
 		}
 	}
 	return best

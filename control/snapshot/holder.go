@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/weftmesh/weft/control/xds"
+import (
+	"slices"
+
+	"github.com/weftmesh/weft/control/xds"
+)
 
 // Holder is one client's hold on the resources that it subscribes to. Its
 // methods may be called from any goroutine.
@@ -23,6 +27,7 @@ func (s *Store) Attach(c Client, changed func()) *Holder {
 	h := &Holder{store: s, client: c, changed: changed,
 		names: map[Name]struct{}{}, wild: map[xds.Type]map[string]struct{}{}, dirty: map[Name]struct{}{}}
 	s.mu.Lock()
+	h.client = s.classify(c)
 	s.holders[h] = struct{}{}
 	s.mu.Unlock()
 	return h
@@ -57,7 +62,7 @@ func (h *Holder) HoldAll(t xds.Type) []string {
 	defer h.store.mu.Unlock()
 	if h.wild[t] == nil {
 		h.wild[t] = map[string]struct{}{}
-		for _, name := range h.store.resolver.wildcard(t) {
+		for _, name := range h.store.resolver.wildcard(t, h.client) {
 			h.wild[t][name] = struct{}{}
 			h.acquire(Name{t, name})
 		}
@@ -89,7 +94,7 @@ func (h *Holder) Get(t xds.Type, name string) *Resource {
 	h.store.mu.Lock()
 	defer h.store.mu.Unlock()
 	n := Name{t, name}
-	if sl := h.store.held[n][n.class(h.client)]; sl != nil && sl.made != nil {
+	if sl := h.store.held[n].find(n.class(h.client)); sl != nil && sl.made != nil {
 		return sl.made.resource
 	}
 	return nil
@@ -143,16 +148,20 @@ func (h *Holder) mark(n Name) {
 // acquire joins the slot of a name, and makes it if this is the first holder.
 func (h *Holder) acquire(n Name) {
 	s, class := h.store, n.class(h.client)
-	sl := s.held[n][class]
+	all := s.held[n]
+	sl := all.find(class)
 	if sl == nil {
-		sl = &slot{holders: map[*Holder]struct{}{}}
-		if s.held[n] == nil {
-			s.held[n] = map[Client]*slot{}
+		sl = &slot{class: class}
+		if all == nil {
+			all = &slots{}
+			s.held[n] = all
 		}
-		s.held[n][class] = sl
+		all.add(sl)
 		s.fill(n, class, sl)
 	}
-	sl.holders[h] = struct{}{}
+	if !slices.Contains(sl.holders, h) {
+		sl.holders = append(sl.holders, h)
+	}
 }
 
 // letGo leaves the slot of a name unless it is still wanted, and says whether
@@ -165,34 +174,34 @@ func (h *Holder) letGo(n Name) bool {
 		return false
 	}
 	s, class := h.store, n.class(h.client)
-	sl := s.held[n][class]
+	sl := s.held[n].find(class)
 	if sl == nil {
 		return true
 	}
-	delete(sl.holders, h)
 	delete(h.dirty, n)
-	if len(sl.holders) == 0 {
-		s.drop(sl.made)
-		delete(s.held[n], class)
-		if len(s.held[n]) == 0 {
-			delete(s.held, n)
-		}
-	}
+	s.leave(n, sl, h)
 	return true
+}
+
+// list is a wildcard list of one class of clients.
+type list struct {
+	typ   xds.Type
+	class Client
 }
 
 // reviewWildcards brings the lists of wildcard holders up to date.
 func (s *Store) reviewWildcards() {
-	lists := map[xds.Type]map[string]struct{}{}
+	lists := map[list]map[string]struct{}{}
 	for h := range s.holders {
 		for t, have := range h.wild {
-			if lists[t] == nil {
-				lists[t] = map[string]struct{}{}
-				for _, name := range s.resolver.wildcard(t) {
-					lists[t][name] = struct{}{}
+			k := list{t, Client{Namespace: h.client.Namespace, Variant: h.client.Variant}}
+			if lists[k] == nil {
+				lists[k] = map[string]struct{}{}
+				for _, name := range s.resolver.wildcard(t, h.client) {
+					lists[k][name] = struct{}{}
 				}
 			}
-			for name := range lists[t] {
+			for name := range lists[k] {
 				if _, ok := have[name]; !ok {
 					have[name] = struct{}{}
 					h.acquire(Name{t, name})
@@ -200,7 +209,7 @@ func (s *Store) reviewWildcards() {
 				}
 			}
 			for name := range have {
-				if _, ok := lists[t][name]; !ok {
+				if _, ok := lists[k][name]; !ok {
 					delete(have, name)
 					// Letting go forgets the mark, so mark afterwards: the
 					// client must be told that the name is gone.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -17,15 +18,19 @@ type input struct {
 	name Name
 	kind xds.Kind
 
-	service  *mesh.Service
-	route    *mesh.Route
-	workload *mesh.Workload
-	set      *mesh.EndpointSet
-	addr     netip.AddrPort // a pod, dialled by its address
-	byName   bool           // a listener without an address
-	port     uint16
+	service     *mesh.Service
+	route       *mesh.Route
+	destination *mesh.Destination
+	workload    *mesh.Workload
+	set         *mesh.EndpointSet
+	addr        netip.AddrPort // a pod, dialled by its address
+	byName      bool           // a listener without an address
+	port        uint16
 
-	hosts      string // DNS names of the route's backends
+	subset     string // of a cluster
+	labels     string // of the endpoints of a subset, or variant of the client
+	locality   string // of the client, where it makes a difference
+	targets    string // what the route's backends come to
 	identities string // what the endpoints prove
 	mode       string // a setting of the mesh
 	domain     string // the cluster domain, for pods
@@ -63,20 +68,23 @@ func (r *resolver) listener(in *input, c Client) bool {
 	m := r.index.Mesh()
 	switch in.name.Name {
 	case xds.VirtualOutbound:
-		in.mode = string(m.Settings.Outbound)
+		in.mode = string(r.view(c).Outbound())
 		return true
 	case xds.VirtualInbound:
 		// A workload that is not known yet gets a listener too, since its proxy
 		// is not ready before; nothing is known of its policy, so it is strict.
 		in.mode = string(mesh.Strict)
-		if in.workload = r.index.View(c.Namespace).Workload(c.Workload); in.workload != nil {
+		if in.workload = r.view(c).Workload(c.Workload); in.workload != nil {
 			in.mode = string(m.Settings.Inbound)
 		}
 		return true
 	}
-	v := r.index.View(c.Namespace)
+	v := r.view(c)
 	if a, ok := xds.ParseAddressName(in.name.Name); ok {
 		if s := v.ServiceByAddress(a.Addr()); s != nil {
+			if !v.Sees(s, a.Port()) {
+				return false
+			}
 			in.addr = a
 			return r.tcpService(in, v, s, a.Port())
 		}
@@ -88,7 +96,7 @@ func (r *resolver) listener(in *input, c Client) bool {
 	}
 	in.byName = true
 	if s := v.ServiceByHost(host); s != nil {
-		return r.tcpService(in, v, s, port)
+		return v.Sees(s, port) && r.tcpService(in, v, s, port)
 	}
 	return r.podHost(in, v, host, port)
 }
@@ -98,15 +106,16 @@ func (r *resolver) routes(in *input, c Client) bool {
 	if !ok {
 		return false
 	}
-	v := r.index.View(c.Namespace)
+	v := r.view(c)
 	if s := v.ServiceByHost(host); s != nil {
-		if !r.servicePort(in, s, port) || !s.PortByNumber(port).Protocol.MayBeHTTP() {
+		if !v.Sees(s, port) || !r.servicePort(in, s, port) || !s.PortByNumber(port).Protocol.MayBeHTTP() {
 			return false
 		}
 		if in.route = v.Route(s.Ref, port); in.route != nil {
-			for _, rule := range in.route.Rules {
-				in.hosts += r.hostList(v, rule.Backends)
-			}
+			in.targets = routeTargets(v, in.route)
+		}
+		if in.route == nil || in.route.Rules == nil {
+			in.destination = v.Destination(s.Ref)
 		}
 		return true
 	}
@@ -114,30 +123,64 @@ func (r *resolver) routes(in *input, c Client) bool {
 }
 
 // cluster resolves Clusters and ClusterLoadAssignments, which share their names.
+// Whether a service can be dialled makes no difference, since routes lead here.
 func (r *resolver) cluster(in *input, c Client) bool {
-	host, port, ok := xds.ParseClusterName(in.name.Name)
+	host, port, subset, ok := xds.ParseClusterName(in.name.Name)
 	if !ok {
 		return false
 	}
-	v := r.index.View(c.Namespace)
-	if s := v.ServiceByHost(host); s != nil {
-		if !r.servicePort(in, s, port) {
-			return false
-		}
-		set := r.endpoints.sets[mesh.EndpointKey{Service: s.Ref, Port: port}]
-		switch {
-		case in.name.Type == xds.EndpointType:
-			in.set = set
-			// The endpoints alone decide; external services have none.
-			in.service = nil
-			return s.Kind != mesh.ExternalName
-		case c.Kind != xds.GRPC:
-			in.identities = joinIDs(identities(set))
-		}
-		return true
+	v := r.view(c)
+	s := v.Backend(host)
+	if s == nil {
+		return subset == "" && r.podHost(in, v, host, port)
 	}
-	return r.podHost(in, v, host, port)
+	if !s.VisibleTo(c.Namespace) || !r.servicePort(in, s, port) {
+		return false
+	}
+	d := v.Destination(s.Ref)
+	policy, labels, ok := d.For(subset, port)
+	if !ok {
+		return false
+	}
+	set := r.endpoints.sets[mesh.EndpointKey{Service: s.Ref, Port: port}]
+	in.subset = subset
+	if in.name.Type == xds.EndpointType {
+		// The endpoints alone decide, and where the client is.
+		in.set, in.service, in.labels = set, nil, mesh.LabelString(labels)
+		if subset != "" || near(policy) {
+			in.destination = d
+		}
+		if near(policy) {
+			in.locality, in.mode = c.Locality, c.Variant
+		}
+		return pushed(s.Kind)
+	}
+	in.destination = d
+	if near(policy) {
+		in.locality = c.Locality
+	}
+	if c.Kind != xds.GRPC {
+		in.identities = joinIDs(identities(set))
+	}
+	return true
 }
+
+// pushed says whether the endpoints of a service are ours to tell.
+func pushed(k mesh.ServiceKind) bool {
+	return k != mesh.ExternalName && k != mesh.DNS && k != mesh.OneOfDNS && k != mesh.Original
+}
+
+// near says whether it makes a difference where a client is.
+func near(p *mesh.Policy) bool {
+	b := p.Balancing
+	if b != nil && b.Locality != nil {
+		return !b.Locality.Disabled && (p.Outlier != nil || len(b.Locality.Distribute) > 0)
+	}
+	return p.Outlier != nil
+}
+
+// view is what a client may see.
+func (r *resolver) view(c Client) scope.View { return r.index.ViewOf(c.Namespace, c.Variant) }
 
 func (r *resolver) servicePort(in *input, s *mesh.Service, port uint16) bool {
 	in.service, in.port = s, port
@@ -152,27 +195,62 @@ func (r *resolver) tcpService(in *input, v scope.View, s *mesh.Service, port uin
 	if in.service.PortByNumber(in.port).Protocol.IsHTTP() {
 		return true
 	}
+	in.destination = v.Destination(in.service.Ref)
 	if in.route = v.Route(in.service.Ref, in.port); in.route != nil {
-		in.hosts = r.hostList(v, in.route.TCP)
+		for i := range in.route.TCP {
+			in.targets += targetString(v, in.route.TCP[i].Backends)
+		}
 	}
 	return true
 }
 
-func (r *resolver) hostList(v scope.View, backends []mesh.Backend) string {
+func routeTargets(v scope.View, route *mesh.Route) string {
 	var b strings.Builder
+	for i := range route.Rules {
+		b.WriteString(targetString(v, route.Rules[i].Backends))
+		for _, m := range route.Rules[i].Mirrors {
+			b.WriteString(targetString(v, []mesh.Backend{m.Backend}))
+		}
+	}
+	return b.String()
+}
+
+func targetString(v scope.View, backends []mesh.Backend) string {
+	var b strings.Builder
+	find := targetsOf(v)
 	for _, be := range backends {
-		b.WriteString(hostsOf(v)(be.Service))
+		t := find(be)
+		b.WriteString(t.Cluster)
+		if t.Hash != nil {
+			fmt.Fprintf(&b, "%+v", *t.Hash)
+			if t.Hash.Cookie != nil {
+				fmt.Fprintf(&b, "%+v", *t.Hash.Cookie)
+				if t.Hash.Cookie.TTL != nil {
+					b.WriteString(t.Hash.Cookie.TTL.Std().String())
+				}
+			}
+		}
 		b.WriteByte(' ')
 	}
 	return b.String()
 }
 
-func hostsOf(v scope.View) xds.Hosts {
-	return func(ref mesh.Ref) string {
-		if s := v.Service(ref); s != nil {
-			return s.Host
+// targetsOf finds what the backends of routes come to for the clients of a view.
+func targetsOf(v scope.View) xds.Targets {
+	return func(b mesh.Backend) xds.Target {
+		s := v.Service(b.Service)
+		if s == nil || !s.VisibleTo(v.Namespace()) || s.PortByNumber(b.Port) == nil {
+			return xds.Target{}
 		}
-		return ""
+		p, _, ok := v.Destination(b.Service).For(b.Subset, b.Port)
+		if !ok {
+			return xds.Target{}
+		}
+		t := xds.Target{Cluster: xds.SubsetName(s.Host, b.Port, b.Subset)}
+		if p.Balancing != nil {
+			t.Hash = p.Balancing.Hash
+		}
+		return t
 	}
 }
 

@@ -31,19 +31,24 @@ type Client struct {
 	Namespace string
 	// Workload is the pod or process that it stands beside.
 	Workload mesh.Ref
+	// Variant and Locality are of the workload, as far as they make a difference;
+	// the Store fills them in.
+	Variant, Locality string
 }
 
 // class is the part of a Client that can make a difference to a resource.
 func (n Name) class(c Client) Client {
 	switch {
-	case n.Type == xds.EndpointType, n.Type == xds.SecretType:
+	case n.Type == xds.SecretType:
 		return Client{}
-	case n.Type == xds.ClusterType, n.Name == xds.VirtualOutbound:
-		return Client{Kind: c.Kind}
+	case n.Type == xds.EndpointType:
+		return Client{Namespace: c.Namespace, Variant: c.Variant, Locality: c.Locality}
+	case n.Type == xds.ClusterType:
+		return Client{Kind: c.Kind, Namespace: c.Namespace, Variant: c.Variant, Locality: c.Locality}
 	case n.Name == xds.VirtualInbound:
 		return Client{Kind: c.Kind, Workload: c.Workload}
 	}
-	return Client{Kind: c.Kind, Namespace: c.Namespace}
+	return Client{Kind: c.Kind, Namespace: c.Namespace, Variant: c.Variant}
 }
 
 // encode makes the shared form of a message.

@@ -20,7 +20,7 @@ type Store struct {
 	mesh      *mesh.Mesh // interned
 	endpoints endpointIndex
 	resolver  resolver
-	held      map[Name]map[Client]*slot
+	held      map[Name]*slots
 	made      map[input]*made
 	holders   map[*Holder]struct{}
 	stats     Stats
@@ -28,7 +28,8 @@ type Store struct {
 
 // slot is a name as one class of clients sees it.
 type slot struct {
-	holders map[*Holder]struct{}
+	class   Client
+	holders []*Holder
 	made    *made // nil: it does not exist
 }
 
@@ -57,7 +58,7 @@ func New(log *slog.Logger) *Store {
 		log:       log,
 		ready:     make(chan struct{}),
 		endpoints: newEndpointIndex(),
-		held:      map[Name]map[Client]*slot{},
+		held:      map[Name]*slots{},
 		made:      map[input]*made{},
 		holders:   map[*Holder]struct{}{},
 	}
@@ -102,7 +103,9 @@ func (s *Store) SetMesh(m *mesh.Mesh) {
 	first := s.mesh == nil
 	s.mesh = intern(s.mesh, m)
 	s.resolver.index = scope.NewIndex(s.mesh)
+	s.endpoints.write(s.mesh.Endpoints)
 	s.stats.Revision = m.Revision
+	s.reclassify()
 	s.reviewAll()
 	s.reviewWildcards()
 	notify := s.takeNotices()
@@ -122,17 +125,22 @@ func (s *Store) SetEndpoints(changed map[mesh.EndpointKey]*mesh.EndpointSet) {
 	view := s.resolver.index.View("")
 	for key, set := range changed {
 		if svc := view.Service(key.Service); svc != nil {
-			cluster := xds.ClusterName(svc.Host, key.Port)
-			names[Name{xds.EndpointType, cluster}] = struct{}{}
-			names[Name{xds.ClusterType, cluster}] = struct{}{}
+			for _, subset := range append(s.resolver.index.Subsets(key.Service), "") {
+				cluster := xds.SubsetName(svc.Host, key.Port, subset)
+				names[Name{xds.EndpointType, cluster}] = struct{}{}
+				names[Name{xds.ClusterType, cluster}] = struct{}{}
+			}
 			headless = headless || svc.Kind == mesh.Headless
 		}
 		before := s.endpoints.sets[key]
-		touched := s.endpoints.set(key, set)
-		s.podNames(names, key, before, set)
+		touched := s.endpoints.tell(key, set)
+		s.podNames(names, key, before, s.endpoints.sets[key])
 		for _, a := range touched {
 			names[Name{xds.ListenerType, xds.AddressName(a.Addr(), a.Port())}] = struct{}{}
 		}
+	}
+	if s.resolver.index.Near() {
+		s.reclassify()
 	}
 	for n := range names {
 		s.review(n)
@@ -188,11 +196,11 @@ func (s *Store) reviewAll() {
 // review resolves a held name again, for each class of clients, and marks it
 // dirty for those whose version of it changed.
 func (s *Store) review(n Name) {
-	for class, sl := range s.held[n] {
+	for sl := range s.held[n].all() {
 		before := sl.made
-		s.fill(n, class, sl)
+		s.fill(n, sl.class, sl)
 		if version(before) != version(sl.made) {
-			for h := range sl.holders {
+			for _, h := range sl.holders {
 				h.mark(n)
 			}
 		}
@@ -226,7 +234,7 @@ func (s *Store) obtain(in input, class Client) *made {
 		m.refs++
 		return m
 	}
-	res, err := encode(in.name, build(in, s.resolver.index.View(class.Namespace), &s.endpoints))
+	res, err := encode(in.name, build(in, s.resolver.view(class), &s.endpoints))
 	if err != nil {
 		// What cannot be encoded does not exist for clients; nothing else suffers.
 		s.log.Error("resource left out", "error", err)

@@ -32,11 +32,11 @@ type replicas struct {
 func newReplicas(t *testing.T) replicas {
 	t.Helper()
 	obj := &unstructured.Unstructured{}
-	if err := obj.UnmarshalJSON([]byte(route)); err != nil {
+	if err := obj.UnmarshalJSON([]byte(routeJSON)); err != nil {
 		t.Fatal(err)
 	}
 	return replicas{t, fake.NewClientset(),
-		dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{httpRoutes: "HTTPRouteList"}, obj)}
+		dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{resources["HTTPRoute"]: "HTTPRouteList"}, obj)}
 }
 
 // replica is one of them. Each has its own way to the leases, which can be cut.
@@ -112,7 +112,7 @@ func (rs replicas) holder() string {
 // message is what our entry in the route's status says of its references.
 func (rs replicas) message() string {
 	rs.t.Helper()
-	o, err := rs.dynamic.Resource(httpRoutes).Namespace("default").Get(rs.t.Context(), "api", metav1.GetOptions{})
+	o, err := rs.dynamic.Resource(resources["HTTPRoute"]).Namespace("default").Get(rs.t.Context(), "api", metav1.GetOptions{})
 	if err != nil {
 		rs.t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (rs replicas) message() string {
 }
 
 func saying(message string) translate.Result {
-	return translate.Result{Statuses: []translate.RouteStatus{{Route: mesh.Ref{Namespace: "default", Name: "api"}, Generation: 3,
+	return translate.Result{Statuses: []translate.RouteStatus{{Kind: "HTTPRoute", Route: mesh.Ref{Namespace: "default", Name: "api"}, Generation: 3,
 		Parents: []fragment.ParentStatus{{Index: 1, Service: mesh.Ref{Namespace: "default", Name: "api"}, Port: 80,
 			Accepted: fragment.Condition{Status: true, Reason: "Accepted"}, ResolvedRefs: fragment.Condition{Reason: "BackendNotFound", Message: message}}}}}}
 }

@@ -23,8 +23,22 @@ import (
 // Controller is the name under which this mesh's entries stand in a status.
 const Controller = "weft.mesh/control"
 
-// httpRoutes is what is written.
-var httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+// resources are what is written, by kind.
+var resources = map[string]schema.GroupVersionResource{
+	"HTTPRoute": resource("httproutes"), "GRPCRoute": resource("grpcroutes"), "TLSRoute": resource("tlsroutes"), "TCPRoute": resource("tcproutes"),
+}
+
+func resource(name string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: name}
+}
+
+// route names one.
+type route struct {
+	kind string
+	ref  mesh.Ref
+}
+
+func (r route) String() string { return r.kind + " " + r.ref.String() }
 
 // Types of conditions (Gateway API, RouteConditionType).
 const (
@@ -33,44 +47,48 @@ const (
 	partiallyInvalid = "PartiallyInvalid"
 )
 
+// errKind means that nobody knows where the status of a kind is written.
+var errKind = errors.New("unknown kind of route")
+
 // Writer writes statuses and remembers what it wrote.
 type Writer struct {
 	client  dynamic.Interface
 	log     *slog.Logger
-	written map[mesh.Ref]translate.RouteStatus
+	written map[route]translate.RouteStatus
 }
 
 // NewWriter makes a Writer that has written nothing yet.
 func NewWriter(client dynamic.Interface, log *slog.Logger) *Writer {
-	return &Writer{client: client, log: log, written: map[mesh.Ref]translate.RouteStatus{}}
+	return &Writer{client: client, log: log, written: map[route]translate.RouteStatus{}}
 }
 
 // Write brings the statuses of all routes up to date. It does what it can and
 // returns every failure.
 func (w *Writer) Write(ctx context.Context, statuses []translate.RouteStatus) error {
 	var faults []error
-	want := map[mesh.Ref]bool{}
+	want := map[route]bool{}
 	for _, s := range statuses {
-		want[s.Route] = true
-		if old, ok := w.written[s.Route]; ok && reflect.DeepEqual(old, s) {
+		r := route{s.Kind, s.Route}
+		want[r] = true
+		if old, ok := w.written[r]; ok && reflect.DeepEqual(old, s) {
 			continue
 		}
 		if err := w.one(ctx, s); err != nil {
-			faults = append(faults, fmt.Errorf("HTTPRoute %s: %w", s.Route, err))
+			faults = append(faults, fmt.Errorf("%s: %w", r, err))
 			continue
 		}
-		w.written[s.Route] = s
+		w.written[r] = s
 	}
-	for ref, old := range w.written {
-		if want[ref] {
+	for r := range w.written {
+		if want[r] {
 			continue
 		}
 		// It names no service any more, or is gone: our entries go.
-		if err := w.one(ctx, translate.RouteStatus{Route: ref, Generation: -1}); err != nil {
-			faults = append(faults, fmt.Errorf("HTTPRoute %s: %w", old.Route, err))
+		if err := w.one(ctx, translate.RouteStatus{Kind: r.kind, Route: r.ref, Generation: -1}); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", r, err))
 			continue
 		}
-		delete(w.written, ref)
+		delete(w.written, r)
 	}
 	return errors.Join(faults...)
 }
@@ -78,7 +96,11 @@ func (w *Writer) Write(ctx context.Context, statuses []translate.RouteStatus) er
 // one writes one status, merged with what is there. Another writer's change in
 // between makes it read again, a few times.
 func (w *Writer) one(ctx context.Context, s translate.RouteStatus) error {
-	api := w.client.Resource(httpRoutes).Namespace(s.Route.Namespace)
+	gvr, known := resources[s.Kind]
+	if !known {
+		return fmt.Errorf("%w: %q", errKind, s.Kind)
+	}
+	api := w.client.Resource(gvr).Namespace(s.Route.Namespace)
 	var err error
 	for range 5 {
 		var obj *unstructured.Unstructured

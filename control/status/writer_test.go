@@ -15,26 +15,26 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-const route = `{"apiVersion":"gateway.networking.k8s.io/v1","kind":"HTTPRoute",
+const routeJSON = `{"apiVersion":"gateway.networking.k8s.io/v1","kind":"HTTPRoute",
 "metadata":{"name":"api","namespace":"default","generation":3},
 "spec":{"parentRefs":[{"name":"gw"},{"group":"","kind":"Service","name":"api","port":80}]},
 "status":{"parents":[{"parentRef":{"name":"gw"},"controllerName":"example.com/other","conditions":[{"type":"Accepted","status":"True","reason":"Accepted","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}]}}`
 
 func TestWriteMergesWithOthers(t *testing.T) {
 	obj := &unstructured.Unstructured{}
-	if err := obj.UnmarshalJSON([]byte(route)); err != nil {
+	if err := obj.UnmarshalJSON([]byte(routeJSON)); err != nil {
 		t.Fatal(err)
 	}
-	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{httpRoutes: "HTTPRouteList"}, obj)
+	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{resources["HTTPRoute"]: "HTTPRouteList"}, obj)
 	w := NewWriter(client, slog.New(slog.DiscardHandler))
 	ok := fragment.Condition{Status: true, Reason: "Accepted"}
 	status := func(generation int64, resolved fragment.Condition) []translate.RouteStatus {
-		return []translate.RouteStatus{{Route: mesh.Ref{Namespace: "default", Name: "api"}, Generation: generation,
+		return []translate.RouteStatus{{Kind: "HTTPRoute", Route: mesh.Ref{Namespace: "default", Name: "api"}, Generation: generation,
 			Parents: []fragment.ParentStatus{{Index: 1, Service: mesh.Ref{Namespace: "default", Name: "api"}, Port: 80, Accepted: ok, ResolvedRefs: resolved}}}}
 	}
 	read := func() []parent {
 		t.Helper()
-		o, err := client.Resource(httpRoutes).Namespace("default").Get(t.Context(), "api", metav1.GetOptions{})
+		o, err := client.Resource(resources["HTTPRoute"]).Namespace("default").Get(t.Context(), "api", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,10 +65,13 @@ func run(t *testing.T, a *txtar.Archive) map[string]string {
 	w, sets := world.Build(settings.TrustDomain, events...)
 	r := translate.Build(w, settings)
 	out := map[string]string{"mesh.yaml": marshal(t, struct {
-		Services  []*mesh.Service  `json:"services,omitempty"`
-		Workloads []*mesh.Workload `json:"workloads,omitempty"`
-		Routes    []*mesh.Route    `json:"routes,omitempty"`
-	}{r.Mesh.Services, r.Mesh.Workloads, r.Mesh.Routes})}
+		Services     []*mesh.Service     `json:"services,omitempty"`
+		Workloads    []*mesh.Workload    `json:"workloads,omitempty"`
+		Routes       []*mesh.Route       `json:"routes,omitempty"`
+		Destinations []*mesh.Destination `json:"destinations,omitempty"`
+		Sidecars     []*mesh.Sidecar     `json:"sidecars,omitempty"`
+		Endpoints    []*mesh.EndpointSet `json:"endpoints,omitempty"`
+	}{r.Mesh.Services, r.Mesh.Workloads, r.Mesh.Routes, r.Mesh.Destinations, r.Mesh.Sidecars, r.Mesh.Endpoints})}
 	var lines []string
 	for _, p := range r.Problems {
 		lines = append(lines, p.String()+"\n")

@@ -5,12 +5,14 @@ import (
 	"reflect"
 	"testing"
 
+	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/istioapi"
 	"github.com/weftmesh/weft/internal/smiapi"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -43,7 +45,7 @@ func large(services int) []world.Event {
 		out = append(out, world.Put(slice, mesh.Origin{}))
 		if i%10 == 0 {
 			out = append(out, world.Put(&smiapi.TrafficSplit{ObjectMeta: metav1.ObjectMeta{Name: svc, Namespace: ns}, Service: svc,
-				Backends: []smiapi.Backend{{Service: svc, MilliWeight: 1000}}}, mesh.Origin{}))
+				Backends: []smiapi.Backend{{Service: svc, MilliWeight: 1000}}}, mesh.Origin{Kind: "TrafficSplit", Namespace: ns, Name: svc}))
 		}
 	}
 	return out
@@ -68,6 +70,28 @@ func TestTranslateIsPureAndOrdered(t *testing.T) {
 
 func BenchmarkTranslate(b *testing.B) {
 	w, _ := world.Build(settings.TrustDomain, large(2000)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		translate.Translate(w, settings)
+	}
+}
+
+// BenchmarkTranslateIstio has a VirtualService and a DestinationRule for each of
+// a thousand services.
+func BenchmarkTranslateIstio(b *testing.B) {
+	events := large(2000)
+	for i := range 1000 {
+		m := metav1.ObjectMeta{Name: fmt.Sprintf("svc-%d", i), Namespace: fmt.Sprintf("ns-%d", i%20)}
+		to := &networking.Destination{Host: m.Name, Subset: "v1", Port: &networking.PortSelector{Number: 80}}
+		events = append(events,
+			world.Put(&istioapi.VirtualService{ObjectMeta: m, Spec: &networking.VirtualService{Hosts: []string{m.Name}, Http: []*networking.HTTPRoute{
+				{Match: []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/v1"}}}}, Route: []*networking.HTTPRouteDestination{{Destination: to}}},
+				{Route: []*networking.HTTPRouteDestination{{Destination: to}}}}}}, mesh.Origin{Kind: "VirtualService", Namespace: m.Namespace, Name: m.Name}),
+			world.Put(&istioapi.DestinationRule{ObjectMeta: m, Spec: &networking.DestinationRule{Host: m.Name, Subsets: []*networking.Subset{{Name: "v1", Labels: map[string]string{"version": "v1"}}},
+				TrafficPolicy: &networking.TrafficPolicy{LoadBalancer: &networking.LoadBalancerSettings{LbPolicy: &networking.LoadBalancerSettings_Simple{Simple: networking.LoadBalancerSettings_RANDOM}}}}},
+				mesh.Origin{Kind: "DestinationRule", Namespace: m.Namespace, Name: m.Name}))
+	}
+	w, _ := world.Build(settings.TrustDomain, events...)
 	b.ReportAllocs()
 	for b.Loop() {
 		translate.Translate(w, settings)

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/weftmesh/weft/mesh"
 )
@@ -14,9 +15,20 @@ type Destination struct {
 	// Address is the original destination; invalid where it is known by name only.
 	Address  netip.Addr
 	Protocol mesh.Protocol
-	// TCP are the shares of connections whose requests cannot be told apart;
+	// TCP are the rules for connections whose requests cannot be told apart;
 	// empty means all to the destination itself.
-	TCP []Share
+	TCP []Connections
+	// Hash is by the client's address where it is set.
+	Hash *mesh.Hash
+	// Idle ends a connection of bytes on which nothing is sent; nil is the default.
+	Idle *mesh.Duration
+}
+
+// Connections are a rule for connections.
+type Connections struct {
+	// Matches are alternatives; none means all.
+	Matches []mesh.TCPMatch
+	Shares  []Share
 }
 
 // Share is a cluster and its weight.
@@ -31,18 +43,34 @@ func (d Destination) Name() string { return HostName(d.Host, d.Port) }
 // Cluster is the name of the cluster of the destination itself.
 func (d Destination) Cluster() string { return ClusterName(d.Host, d.Port) }
 
+func (d Destination) idle() time.Duration {
+	if d.Idle == nil {
+		return 0
+	}
+	return d.Idle.Std()
+}
+
+// TCPRules find the clusters of rules for connections.
+func TCPRules(rules []mesh.TCPRule, targets Targets) []Connections {
+	var out []Connections
+	for i := range rules {
+		out = append(out, Connections{Matches: rules[i].Matches, Shares: TCPShares(rules[i].Backends, targets)})
+	}
+	return out
+}
+
 // TCPShares are the weighted clusters of connections whose requests cannot be
 // told apart. Backends that cannot be used keep their share, which goes to
 // InvalidCluster; where none can be used, everything does.
-func TCPShares(backends []mesh.Backend, hosts Hosts) []Share {
+func TCPShares(backends []mesh.Backend, targets Targets) []Share {
 	var out []Share
 	for _, b := range backends {
 		if b.Weight == 0 {
 			continue
 		}
 		s := Share{Cluster: InvalidCluster, Weight: b.Weight}
-		if host := hosts(b.Service); b.Invalid == "" && host != "" {
-			s.Cluster = ClusterName(host, b.Port)
+		if t := targets(b); b.Invalid == "" && t.Cluster != "" {
+			s.Cluster = t.Cluster
 		}
 		out = append(out, s)
 	}

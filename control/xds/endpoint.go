@@ -10,35 +10,55 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// LoadAssignment lists the endpoints of a cluster, one locality a zone. It is
-// the same for every kind of client. Of two endpoints with one address the
-// first counts: a standard client refuses the list otherwise.
-func LoadAssignment(name string, endpoints []mesh.Endpoint) *endpointv3.ClusterLoadAssignment {
+// Near is where the asking client is, for a service whose endpoints it is to
+// prefer by that; the zero value prefers none.
+type Near struct {
+	Locality mesh.Locality
+	Labels   map[string]string
+	// Preference is nil for the default, which is to fail over from near to far.
+	Preference *mesh.LocalityPreference
+	// On says that localities count at all: they do with fixed shares, and
+	// where failing endpoints are found, so that others can take over.
+	On bool
+}
+
+// LoadAssignment lists the endpoints of a cluster, one locality a zone and
+// priority. It is the same for every kind of client. Of two endpoints with one
+// address the first counts: a standard client refuses the list otherwise.
+func LoadAssignment(name string, endpoints []mesh.Endpoint, near Near) *endpointv3.ClusterLoadAssignment {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: name}
-	zones := map[string]*endpointv3.LocalityLbEndpoints{}
+	type group struct {
+		locality mesh.Locality
+		priority uint32
+	}
+	groups := map[group]*endpointv3.LocalityLbEndpoints{}
 	sorted := append([]mesh.Endpoint(nil), endpoints...)
 	sort.SliceStable(sorted, func(i, j int) bool {
-		if sorted[i].Zone != sorted[j].Zone {
-			return sorted[i].Zone < sorted[j].Zone
+		if a, b := localityOf(sorted[i]), localityOf(sorted[j]); a != b {
+			return a.String() < b.String()
 		}
 		return sorted[i].Address.Compare(sorted[j].Address) < 0
 	})
+	priority := near.priorities(sorted)
 	seen := map[string]bool{}
-	for _, e := range sorted {
+	for i, e := range sorted {
 		if !e.Address.IsValid() || seen[e.Address.String()] {
 			continue
 		}
 		seen[e.Address.String()] = true
-		z := zones[e.Zone]
+		k := group{localityOf(e), priority[i]}
+		z := groups[k]
 		if z == nil {
-			z = &endpointv3.LocalityLbEndpoints{Locality: &corev3.Locality{Zone: e.Zone}, LoadBalancingWeight: wrapperspb.UInt32(0)}
-			zones[e.Zone] = z
+			z = &endpointv3.LocalityLbEndpoints{Locality: &corev3.Locality{Region: e.Region, Zone: e.Zone, SubZone: e.Subzone}, LoadBalancingWeight: wrapperspb.UInt32(0), Priority: k.priority}
+			groups[k] = z
 			out.Endpoints = append(out.Endpoints, z)
 		}
 		weight := max(e.Weight, 1)
 		z.LoadBalancingWeight.Value += weight
 		z.LbEndpoints = append(z.LbEndpoints, lbEndpoint(e, weight))
 	}
+	near.distribute(out)
+	sort.SliceStable(out.Endpoints, func(i, j int) bool { return out.Endpoints[i].Priority < out.Endpoints[j].Priority })
 	return out
 }
 

@@ -4,26 +4,34 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // httpManager returns a connection manager without its routes, which the
-// option sets.
-func httpManager(statPrefix string, routes func(*hcmv3.HttpConnectionManager)) *hcmv3.HttpConnectionManager {
-	m := &hcmv3.HttpConnectionManager{
-		StatPrefix: statPrefix,
-		CodecType:  hcmv3.HttpConnectionManager_AUTO,
-		HttpFilters: []*hcmv3.HttpFilter{{
-			Name:       "envoy.filters.http.router",
-			ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{})},
-		}},
+// option sets. The filters that routes configure stand before the router for
+// those who need them there; our own proxy does not.
+func httpManager(statPrefix string, routes func(*hcmv3.HttpConnectionManager), kind Kind) *hcmv3.HttpConnectionManager {
+	m := &hcmv3.HttpConnectionManager{StatPrefix: statPrefix, CodecType: hcmv3.HttpConnectionManager_AUTO}
+	add := func(name string, config proto.Message) {
+		m.HttpFilters = append(m.HttpFilters, &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}})
 	}
+	if kind == Envoy {
+		add(corsFilter, &corsv3.Cors{})
+	}
+	if kind == Envoy || kind == GRPC {
+		add(faultFilter, &faultv3.HTTPFault{})
+	}
+	add("envoy.filters.http.router", &routerv3.Router{})
 	routes(m)
 	return m
 }
@@ -50,8 +58,14 @@ func httpFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
 }
 
 // tcpFilter forwards bytes to the cluster, or to the shares where there are any.
-func tcpFilter(statPrefix, cluster string, shares []Share) *listenerv3.Filter {
+func tcpFilter(statPrefix, cluster string, shares []Share, d Destination) *listenerv3.Filter {
 	p := &tcpv3.TcpProxy{StatPrefix: statPrefix}
+	if d.Idle != nil {
+		p.IdleTimeout = durationpb.New(d.idle())
+	}
+	if d.Hash != nil && d.Hash.SourceIP {
+		p.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
+	}
 	switch {
 	case len(shares) == 0:
 		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: cluster}

@@ -57,8 +57,10 @@ func inboundChains(port uint16, protocol mesh.Protocol, mode mesh.MTLSMode) []*l
 		c.TransportSocket = serverTLS(alpn)
 		return c
 	}
-	http := func() *listenerv3.Filter { return httpFilter(httpManager(name, inlineRoutes(inboundRoutes(name)))) }
-	tcp := func() *listenerv3.Filter { return tcpFilter(name, name, nil) }
+	http := func() *listenerv3.Filter {
+		return httpFilter(httpManager(name, inlineRoutes(inboundRoutes(name)), Weft))
+	}
+	tcp := func() *listenerv3.Filter { return tcpFilter(name, name, nil, Destination{}) }
 
 	var out []*listenerv3.FilterChain
 	if protocol.MayBeHTTP() {

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -31,29 +32,61 @@ func DestinationListener(d Destination, kind Kind) *listenerv3.Listener {
 			l.BindToPort = wrapperspb.Bool(false)
 		}
 	} else if d.Protocol.MayBeHTTP() {
-		l.ApiListener = &listenerv3.ApiListener{ApiListener: pack(httpManager(d.Name(), routesByADS(d.Name())))}
+		l.ApiListener = &listenerv3.ApiListener{ApiListener: pack(httpManager(d.Name(), routesByADS(d.Name()), kind))}
 	}
 	http := func() *listenerv3.FilterChain {
-		return &listenerv3.FilterChain{Name: "http", Filters: []*listenerv3.Filter{httpFilter(httpManager(d.Name(), routesByADS(d.Name())))}}
+		return &listenerv3.FilterChain{Name: "http", Filters: []*listenerv3.Filter{httpFilter(httpManager(d.Name(), routesByADS(d.Name()), kind))}}
 	}
-	tcp := func() *listenerv3.FilterChain {
-		return &listenerv3.FilterChain{Name: "tcp", Filters: []*listenerv3.Filter{tcpFilter(d.Name(), d.Cluster(), d.TCP)}}
-	}
+	special, tcp := tcpChains(d)
 	switch {
 	case d.Protocol.IsHTTP():
 		l.DefaultFilterChain = http()
 	case d.Protocol == mesh.Detect:
 		chain := http()
 		chain.FilterChainMatch = &listenerv3.FilterChainMatch{ApplicationProtocols: detectedHTTP()}
-		l.FilterChains = []*listenerv3.FilterChain{chain}
-		l.DefaultFilterChain = tcp()
+		l.FilterChains = append([]*listenerv3.FilterChain{chain}, special...)
+		l.DefaultFilterChain = tcp
 		if kind == Envoy {
 			inspect(l)
 		}
 	default:
-		l.DefaultFilterChain = tcp()
+		l.FilterChains = special
+		l.DefaultFilterChain = tcp
+		if kind == Envoy && len(special) > 0 {
+			l.ListenerFilters = []*listenerv3.ListenerFilter{tlsInspector()}
+			l.ListenerFiltersTimeout = durationpb.New(inspectionTimeout)
+			l.ContinueOnListenerFiltersTimeout = true
+		}
 	}
 	return l
+}
+
+// tcpChains are those of the rules that limit themselves to some connections,
+// in their order, and the one for all others.
+func tcpChains(d Destination) (special []*listenerv3.FilterChain, rest *listenerv3.FilterChain) {
+	rest = &listenerv3.FilterChain{Name: "tcp", Filters: []*listenerv3.Filter{tcpFilter(d.Name(), d.Cluster(), nil, d)}}
+	for i, c := range d.TCP {
+		filters := []*listenerv3.Filter{tcpFilter(d.Name(), d.Cluster(), c.Shares, d)}
+		if len(c.Matches) == 0 {
+			rest.Filters = filters
+			return special, rest
+		}
+		for j, m := range c.Matches {
+			if m.AllConnections() {
+				rest.Filters = filters
+				return special, rest
+			}
+			match := &listenerv3.FilterChainMatch{ServerNames: m.SNI}
+			if len(m.SNI) > 0 {
+				match.TransportProtocol = "tls"
+			}
+			for _, p := range m.Subnets {
+				match.PrefixRanges = append(match.PrefixRanges, &corev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))})
+			}
+			special = append(special, &listenerv3.FilterChain{Name: "tcp-" + strconv.Itoa(i) + "-" + strconv.Itoa(j), FilterChainMatch: match, Filters: filters})
+		}
+	}
+	return special, rest
 }
 
 // OutboundListener is virtualOutbound: the fate of unknown destinations.
@@ -66,7 +99,7 @@ func OutboundListener(mode mesh.OutboundMode, kind Kind) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:               VirtualOutbound,
 		TrafficDirection:   corev3.TrafficDirection_OUTBOUND,
-		DefaultFilterChain: &listenerv3.FilterChain{Name: "tcp", Filters: []*listenerv3.Filter{tcpFilter(cluster, cluster, nil)}},
+		DefaultFilterChain: &listenerv3.FilterChain{Name: "tcp", Filters: []*listenerv3.Filter{tcpFilter(cluster, cluster, nil, Destination{})}},
 	}
 	if kind == Envoy {
 		l.Address = socketAddress(netip.IPv4Unspecified(), outboundPort)

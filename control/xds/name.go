@@ -12,6 +12,9 @@ const (
 	VirtualOutbound = "virtualOutbound"
 	// VirtualInbound is the listener of the proxy's own inbound ports.
 	VirtualInbound = "virtualInbound"
+	// Siblings is the listener that lists what other proxies of the same workload
+	// use; for our own proxy alone.
+	Siblings = "siblings"
 	// RootCA is the secret that holds the trust bundle.
 	RootCA = "ROOTCA"
 	// DefaultCertificate is the secret that every proxy makes for itself.
@@ -69,19 +72,22 @@ func ParseHostName(name string) (host string, port uint16, ok bool) {
 
 // ClusterName is the cluster and endpoint name of a service port, such as
 // outbound|80||api.production.svc.cluster.local.
-func ClusterName(host string, port uint16) string {
-	return "outbound|" + strconv.Itoa(int(port)) + "||" + host
+func ClusterName(host string, port uint16) string { return SubsetName(host, port, "") }
+
+// SubsetName is the cluster and endpoint name of a subset of a service port,
+// such as outbound|80|canary|api.production.svc.cluster.local.
+func SubsetName(host string, port uint16, subset string) string {
+	return "outbound|" + strconv.Itoa(int(port)) + "|" + subset + "|" + host
 }
 
-// ParseClusterName is the inverse of ClusterName. A name with a subset is not
-// ok: no subset exists.
-func ParseClusterName(name string) (host string, port uint16, ok bool) {
+// ParseClusterName is the inverse of SubsetName.
+func ParseClusterName(name string) (host string, port uint16, subset string, ok bool) {
 	parts := strings.Split(name, "|")
-	if len(parts) != 4 || parts[0] != "outbound" || parts[2] != "" || parts[3] == "" {
-		return "", 0, false
+	if len(parts) != 4 || parts[0] != "outbound" || parts[3] == "" {
+		return "", 0, "", false
 	}
 	port, ok = parsePort(parts[1])
-	return parts[3], port, ok
+	return parts[3], port, parts[2], ok
 }
 
 // InboundName is the cluster and route name of a workload's own port; port 0

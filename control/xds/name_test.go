@@ -30,12 +30,14 @@ func TestNamesAreReadAsWritten(t *testing.T) {
 			t.Errorf("%q read as a pod", host)
 		}
 	}
-	host, port, ok := ParseClusterName("outbound|80||api.default.svc.cluster.local")
-	if !ok || host != "api.default.svc.cluster.local" || port != 80 {
-		t.Errorf("cluster read as %q, %d, %t", host, port, ok)
+	for _, want := range []string{"", "canary"} {
+		host, port, subset, ok := ParseClusterName("outbound|80|" + want + "|api.default.svc.cluster.local")
+		if !ok || host != "api.default.svc.cluster.local" || port != 80 || subset != want {
+			t.Errorf("cluster read as %q, %d, %q, %t", host, port, subset, ok)
+		}
 	}
-	for _, name := range []string{"outbound|80|stable|api", "inbound|80||", "outbound|0||api", "outbound|80||", "x"} {
-		if _, _, ok := ParseClusterName(name); ok {
+	for _, name := range []string{"inbound|80||", "outbound|0||api", "outbound|80||", "outbound|80|a|b|c", "x"} {
+		if _, _, _, ok := ParseClusterName(name); ok {
 			t.Errorf("%q read as a cluster", name)
 		}
 	}
@@ -56,8 +58,8 @@ func FuzzNames(f *testing.F) {
 		if host, port, ok := ParseHostName(s); ok && HostName(host, port) != s {
 			t.Errorf("%q read as %q, %d", s, host, port)
 		}
-		if host, port, ok := ParseClusterName(s); ok {
-			if ClusterName(host, port) != s {
+		if host, port, subset, ok := ParseClusterName(s); ok {
+			if SubsetName(host, port, subset) != s {
 				t.Errorf("%q read as %q, %d", s, host, port)
 			}
 			if a, ns, ok := ParsePodHost(host, "cluster.local"); ok && PodHost(a, ns, "cluster.local") != host {

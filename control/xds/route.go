@@ -13,29 +13,40 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Hosts gives the DNS name of a service, or "" for one that does not exist.
-type Hosts func(mesh.Ref) string
+// Target is what a backend comes to.
+type Target struct {
+	// Cluster is empty where the service, its port or the subset does not exist.
+	Cluster string
+	// Hash is the key by which its endpoints are chosen, or nil.
+	Hash *mesh.Hash
+}
 
-// RouteConfiguration holds the routes to one destination. Without rules every
-// request goes to the destination itself.
-func RouteConfiguration(host string, port uint16, rules []mesh.Rule, hosts Hosts, kind Kind) *routev3.RouteConfiguration {
+// Targets finds the target of a backend.
+type Targets func(mesh.Backend) Target
+
+// RouteConfiguration holds the routes to one destination. Without rules (nil)
+// every request goes to the destination itself, whose hash is own; with none of
+// them left, every request is answered 404.
+func RouteConfiguration(host string, port uint16, rules []mesh.Rule, own *mesh.Hash, targets Targets, kind Kind) *routev3.RouteConfiguration {
 	name := HostName(host, port)
 	vh := &routev3.VirtualHost{Name: name, Domains: []string{"*"}}
-	if len(rules) == 0 {
+	if rules == nil {
+		action := toCluster(ClusterName(host, port), kind)
+		action.HashPolicy = hashPolicies(kind, own)
 		vh.Routes = []*routev3.Route{{
 			Name:   "default",
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-			Action: &routev3.Route_Route{Route: toCluster(ClusterName(host, port), kind)},
+			Action: &routev3.Route_Route{Route: action},
 		}}
 	}
-	for i, r := range rules {
-		vh.Routes = append(vh.Routes, ruleRoutes(i, r, hosts, kind)...)
+	for i := range rules {
+		vh.Routes = append(vh.Routes, ruleRoutes(i, &rules[i], port, targets, kind)...)
 	}
 	return &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{vh}}
 }
 
 // ruleRoutes makes one route for each alternative match of a rule.
-func ruleRoutes(index int, r mesh.Rule, hosts Hosts, kind Kind) []*routev3.Route {
+func ruleRoutes(index int, r *mesh.Rule, port uint16, targets Targets, kind Kind) []*routev3.Route {
 	name := r.Name
 	if name == "" {
 		name = "rule-" + strconv.Itoa(index)
@@ -45,7 +56,8 @@ func ruleRoutes(index int, r mesh.Rule, hosts Hosts, kind Kind) []*routev3.Route
 		matches = []mesh.Match{{}}
 	}
 	var out []*routev3.Route
-	for _, m := range matches {
+	for i := range matches {
+		m := &matches[i]
 		for _, rm := range routeMatches(m, kind) {
 			route := &routev3.Route{
 				Name:                    name,
@@ -54,11 +66,26 @@ func ruleRoutes(index int, r mesh.Rule, hosts Hosts, kind Kind) []*routev3.Route
 				RequestHeadersToRemove:  r.RequestHeaders.Remove,
 				ResponseHeadersToAdd:    headersToAdd(r.ResponseHeaders),
 				ResponseHeadersToRemove: r.ResponseHeaders.Remove,
+				StatPrefix:              m.StatPrefix,
+				TypedPerFilterConfig:    filterConfigs(r, kind),
 			}
-			if o := originName(r.Origin); o != "" {
-				route.Metadata = metadata(weftMetadata, stringStruct("origin", o))
+			if m.Name != "" {
+				route.Name = name + "." + m.Name
 			}
-			setAction(route, r.Backends, hosts, kind)
+			if route.StatPrefix == "" {
+				route.StatPrefix = r.StatPrefix
+			}
+			if s := routeMetadata(r); len(s.GetFields()) > 0 {
+				route.Metadata = metadata(weftMetadata, s)
+			}
+			switch {
+			case r.Redirect != nil:
+				route.Action = &routev3.Route_Redirect{Redirect: redirect(r.Redirect, m.Path, port)}
+			case r.Direct != nil:
+				route.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(r.Direct.Status, r.Direct.Body)}
+			default:
+				setAction(route, r, m.Path, targets, kind)
+			}
 			out = append(out, route)
 		}
 	}
@@ -67,10 +94,11 @@ func ruleRoutes(index int, r mesh.Rule, hosts Hosts, kind Kind) []*routev3.Route
 
 // setAction sends the requests to the backends by weight, or answers 500 where
 // none of them can be used (Gateway API, HTTPBackendRef).
-func setAction(route *routev3.Route, backends []mesh.Backend, hosts Hosts, kind Kind) {
+func setAction(route *routev3.Route, r *mesh.Rule, path mesh.PathMatch, targets Targets, kind Kind) {
 	var clusters []*routev3.WeightedCluster_ClusterWeight
+	var hashes []*mesh.Hash
 	plain, usable, invalid := true, false, false
-	for _, b := range backends {
+	for _, b := range r.Backends {
 		if b.Weight == 0 {
 			continue
 		}
@@ -82,19 +110,20 @@ func setAction(route *routev3.Route, backends []mesh.Backend, hosts Hosts, kind 
 			ResponseHeadersToAdd:    headersToAdd(b.ResponseHeaders),
 			ResponseHeadersToRemove: b.ResponseHeaders.Remove,
 		}
-		if host := hosts(b.Service); b.Invalid == "" && host != "" {
-			c.Name, usable = ClusterName(host, b.Port), true
+		if b.Host != "" {
+			c.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: b.Host}
+		}
+		if t := targets(b); b.Invalid == "" && t.Cluster != "" {
+			c.Name, usable = t.Cluster, true
+			hashes = append(hashes, t.Hash)
 		} else {
 			invalid = true
 		}
-		plain = plain && b.RequestHeaders.IsZero() && b.ResponseHeaders.IsZero()
+		plain = plain && b.RequestHeaders.IsZero() && b.ResponseHeaders.IsZero() && b.Host == ""
 		clusters = append(clusters, c)
 	}
 	if !usable {
-		route.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-			Status: 500,
-			Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "no backend can be used\n"}},
-		}}
+		route.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(500, "no backend can be used\n")}
 		return
 	}
 	var action *routev3.RouteAction
@@ -107,6 +136,11 @@ func setAction(route *routev3.Route, backends []mesh.Backend, hosts Hosts, kind 
 	if invalid && kind == Envoy {
 		action.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
 	}
+	action.HashPolicy = hashPolicies(kind, hashes...)
+	setTimeouts(action, r)
+	action.RetryPolicy = retryPolicy(r, len(action.HashPolicy) > 0, kind)
+	setRewrite(action, r.Rewrite, path, kind)
+	action.RequestMirrorPolicies = mirrors(r.Mirrors, targets, kind)
 	route.Action = &routev3.Route_Route{Route: action}
 }
 

@@ -8,15 +8,19 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-func hostOf(r mesh.Ref) string {
-	if r.Name == "gone" {
-		return ""
+func targetOf(b mesh.Backend) Target {
+	if b.Service.Name == "gone" {
+		return Target{}
 	}
-	return r.Name + ".ns.svc.cluster.local"
+	t := Target{Cluster: SubsetName(b.Service.Name+".ns.svc.cluster.local", b.Port, b.Subset)}
+	if b.Service.Name == "hashed" {
+		t.Hash = &mesh.Hash{Header: "x-user"}
+	}
+	return t
 }
 
 func one(rule mesh.Rule, kind Kind) []*routev3.Route {
-	return RouteConfiguration("api.ns.svc.cluster.local", 80, []mesh.Rule{rule}, hostOf, kind).GetVirtualHosts()[0].GetRoutes()
+	return RouteConfiguration("api.ns.svc.cluster.local", 80, []mesh.Rule{rule}, nil, targetOf, kind).GetVirtualHosts()[0].GetRoutes()
 }
 
 func backend(name string, weight uint32) mesh.Backend {
@@ -93,13 +97,13 @@ func TestMatchesPerKind(t *testing.T) {
 }
 
 func TestConnectionShares(t *testing.T) {
-	if got := TCPShares(nil, hostOf); got != nil {
+	if got := TCPShares(nil, targetOf); got != nil {
 		t.Errorf("no split: %v", got)
 	}
-	if got := TCPShares([]mesh.Backend{backend("a", 0)}, hostOf); len(got) != 1 || got[0].Cluster != InvalidCluster {
+	if got := TCPShares([]mesh.Backend{backend("a", 0)}, targetOf); len(got) != 1 || got[0].Cluster != InvalidCluster {
 		t.Errorf("all weights zero: %v", got)
 	}
-	if got := TCPShares([]mesh.Backend{backend("a", 3), backend("gone", 1)}, hostOf); len(got) != 2 || got[1].Cluster != InvalidCluster || got[0].Weight != 3 {
+	if got := TCPShares([]mesh.Backend{backend("a", 3), backend("gone", 1)}, targetOf); len(got) != 2 || got[1].Cluster != InvalidCluster || got[0].Weight != 3 {
 		t.Errorf("a missing one: %v", got)
 	}
 }

@@ -17,6 +17,8 @@ const OpaquePortsAnnotation = "config.linkerd.io/opaque-ports"
 type portSet struct {
 	ranges [][2]uint16
 	names  []string
+	// beside says that Linkerd's default opaque ports hold too.
+	beside bool
 }
 
 func newPortSet(ports ...uint16) *portSet {
@@ -34,6 +36,29 @@ func (s *portSet) has(number uint16, name string) bool {
 		}
 	}
 	return name != "" && slices.Contains(s.names, name)
+}
+
+// and adds the ports of a profile; either may be nil. Without an annotation
+// Linkerd's default stays.
+func (s *portSet) and(o *portSet) *portSet {
+	switch {
+	case o == nil:
+		return s
+	case s == nil:
+		return &portSet{o.ranges, o.names, true}
+	}
+	return &portSet{slices.Concat(s.ranges, o.ranges), slices.Concat(s.names, o.names), false}
+}
+
+// profiled are the opaque ports of the ServiceProfile in the service's own
+// namespace, or nil.
+func (t *translator) profiled(s *mesh.Service) *portSet {
+	p, ok := t.w.ServiceProfiles[mesh.Ref{Namespace: s.Namespace, Name: s.Host}]
+	if !ok || len(p.Obj.Spec.OpaquePorts) == 0 {
+		return nil
+	}
+	set, _ := parsePorts(strings.Join(p.Obj.Spec.OpaquePorts, ","))
+	return set
 }
 
 // parsePorts reads "3306,4000-4010,db"; bad entries are left out and returned.

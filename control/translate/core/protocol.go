@@ -10,11 +10,15 @@ import (
 // The protocol of a service port is the first of these that speaks:
 //
 //  1. appProtocol of the port, when it is one of the table below
-//  2. config.linkerd.io/opaque-ports of the service, else of its namespace: TCP
+//  2. config.linkerd.io/opaque-ports of the service, else of its namespace, and
+//     opaquePorts of its ServiceProfile: TCP
 //  3. the port's name: a protocol of the table (those without a slash), alone
 //     or followed by a dash, as in http-metrics
 //  4. Linkerd's default opaque ports, where no such annotation is: TCP
 //  5. detection by the first bytes
+//
+// What would be detected, and leads to a port of a pod that a Server of Linkerd
+// declares as opaque or TLS, is TCP.
 //
 // UDP and SCTP ports are no ports of the mesh.
 //
@@ -65,7 +69,7 @@ func protocolOf(appProtocol *string, name string, number uint16, opaque *portSet
 	if p, ok := protocolByName(name); ok {
 		return p, known
 	}
-	if opaque == nil && defaultOpaque.has(number, "") {
+	if (opaque == nil || opaque.beside) && defaultOpaque.has(number, "") {
 		return mesh.TCP, known
 	}
 	return mesh.Detect, known

@@ -3,6 +3,7 @@ package core
 import (
 	"net/netip"
 	"sort"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -20,6 +21,8 @@ type translator struct {
 	made map[mesh.Ref]*mesh.Service
 	// nsOpaque remembers the annotation of each namespace, parsed.
 	nsOpaque map[string]*portSet
+	// all are the pods of the cluster, of which w.Pods may be a part.
+	all world.Table[*corev1.Pod]
 	// told are the places of problems that are reported once only.
 	told map[string]bool
 }
@@ -51,6 +54,7 @@ func (t *translator) services() {
 func (t *translator) service(ref mesh.Ref, item world.Item[*corev1.Service], owners map[netip.Addr]mesh.Ref) *mesh.Service {
 	spec := &item.Obj.Spec
 	s := &mesh.Service{Ref: ref, Kind: mesh.ClusterIP, Host: ref.Name + "." + ref.Namespace + ".svc." + t.settings.ClusterDomain, Origin: item.Origin}
+	s.ExportTo = exportTo(item.Obj)
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
 		if spec.ExternalName == "" {
@@ -63,7 +67,7 @@ func (t *translator) service(ref mesh.Ref, item world.Item[*corev1.Service], own
 	default:
 		s.Addresses = t.addresses(ref, item, owners)
 	}
-	opaque := t.opaqueOf(item.Obj.Annotations, item.Origin, ref.Namespace)
+	opaque := t.opaqueOf(item.Obj.Annotations, item.Origin, ref.Namespace).and(t.profiled(s))
 	for i := range spec.Ports {
 		p := &spec.Ports[i]
 		if !world.IsTCP(p.Protocol) || p.Port < 1 || p.Port > 65535 || s.PortByNumber(uint16(p.Port)) != nil {
@@ -77,6 +81,31 @@ func (t *translator) service(ref mesh.Ref, item world.Item[*corev1.Service], own
 		s.Ports = append(s.Ports, mesh.Port{Number: uint16(p.Port), Name: p.Name, Protocol: proto})
 	}
 	return s
+}
+
+// ExportToAnnotation lists the namespaces whose clients see a Service: names, a
+// dot for its own, an asterisk for all, ~ for none (Istio).
+const ExportToAnnotation = "networking.istio.io/exportTo"
+
+func exportTo(o *corev1.Service) []string {
+	v, ok := o.Annotations[ExportToAnnotation]
+	if !ok {
+		return nil
+	}
+	out := []string{}
+	for _, ns := range strings.Split(v, ",") {
+		switch ns = strings.TrimSpace(ns); ns {
+		case "*":
+			return nil
+		case "~", "":
+		case ".":
+			out = append(out, o.Namespace)
+		default:
+			out = append(out, ns)
+		}
+	}
+	sort.Strings(out)
+	return out
 }
 
 func clusterIPs(o *corev1.Service) []string {

@@ -16,13 +16,15 @@ import (
 )
 
 // workloads makes one of each pod that runs. What is known of its inbound
-// ports is, in this order: the opaque-ports annotation of the pod or its
-// namespace, the protocol of the service ports that lead there (the first
+// ports is, in this order: the proxyProtocol of a Server of Linkerd, the
+// opaque-ports annotation of the pod or its namespace, the protocol of the service ports that lead there (the first
 // service, by name, that declares one), the name of the container port, and
 // Linkerd's default opaque ports.
 func (t *translator) workloads() {
 	served := t.servedPorts()
 	staying := t.stayingAddresses()
+	declared := t.declared()
+	t.declareServices(declared, served)
 	for _, ref := range sortedRefs(t.w.Pods) {
 		item := t.w.Pods[ref]
 		p := item.Obj
@@ -39,15 +41,22 @@ func (t *translator) workloads() {
 			t.problem(problem.New(problem.BadIdentity, item.Origin, "spec.serviceAccountName", err.Error()+"; the workload is treated as not meshed", "use a valid service account name"))
 		}
 		w.Identity, w.Meshed = id, !id.IsZero()
-		w.Ports = t.inboundPorts(item, served[ref])
+		w.Ports = t.inboundPorts(item, served[ref], declared[ref])
 		t.out.Workloads = append(t.out.Workloads, w)
 	}
 }
 
 // stayingAddresses are those of pods that are not going away.
 func (t *translator) stayingAddresses() map[netip.Addr]bool {
-	out := make(map[netip.Addr]bool, len(t.w.Pods))
+	leaving := false
 	for _, item := range t.w.Pods {
+		leaving = leaving || item.Obj.DeletionTimestamp != nil
+	}
+	if !leaving {
+		return nil
+	}
+	out := make(map[netip.Addr]bool, len(t.all))
+	for _, item := range t.all {
 		if item.Obj.DeletionTimestamp == nil && !world.Ended(item.Obj) {
 			for _, a := range world.PodAddresses(item.Obj) {
 				out[a] = true
@@ -59,9 +68,10 @@ func (t *translator) stayingAddresses() map[netip.Addr]bool {
 
 // served is a port of a pod to which a service port leads.
 type served struct {
-	service  *mesh.Service
-	number   uint16
-	protocol mesh.Protocol
+	service *mesh.Service
+	// port is the service's, number the pod's.
+	port, number uint16
+	protocol     mesh.Protocol
 }
 
 // servedPorts finds the ports of the pods that services send to: by selector,
@@ -101,7 +111,7 @@ func sliceTargets(out map[mesh.Ref][]served, s *mesh.Service, slice *discoveryv1
 			for j := range slice.Endpoints {
 				if tr := slice.Endpoints[j].TargetRef; tr != nil && tr.Kind == "Pod" {
 					ref := mesh.Ref{Namespace: slice.Namespace, Name: tr.Name}
-					out[ref] = append(out[ref], served{s, uint16(*p.Port), s.Ports[i].Protocol})
+					out[ref] = append(out[ref], served{s, s.Ports[i].Number, uint16(*p.Port), s.Ports[i].Protocol})
 				}
 			}
 		}
@@ -129,7 +139,7 @@ func (t *translator) targets(s *mesh.Service, svc world.Item[*corev1.Service], p
 			number = uint16(sp.TargetPort.IntVal)
 		}
 		if port := s.PortByNumber(uint16(sp.Port)); port != nil {
-			out = append(out, served{s, number, port.Protocol})
+			out = append(out, served{s, port.Number, number, port.Protocol})
 		}
 	}
 	return out
@@ -159,7 +169,7 @@ func containerPort(p *corev1.Pod, name string) (uint16, bool) {
 	return 0, false
 }
 
-func (t *translator) inboundPorts(item world.Item[*corev1.Pod], ports []served) []mesh.Port {
+func (t *translator) inboundPorts(item world.Item[*corev1.Pod], ports []served, declared map[uint16]declaration) []mesh.Port {
 	opaque := t.opaqueOf(item.Obj.Annotations, item.Origin, item.Obj.Namespace)
 	found := map[uint16]mesh.Port{}
 	for i := range item.Obj.Spec.Containers {
@@ -186,9 +196,16 @@ func (t *translator) inboundPorts(item world.Item[*corev1.Pod], ports []served) 
 			said[s.number] = s.protocol
 		}
 	}
+	for n := range declared {
+		if _, ok := found[n]; !ok {
+			found[n] = mesh.Port{Number: n}
+		}
+	}
 	out := make([]mesh.Port, 0, len(found))
 	for n, p := range found {
-		if opaque != nil && opaque.has(n, p.Name) {
+		if d, ok := declared[n]; ok {
+			p.Protocol = d.protocol
+		} else if opaque != nil && opaque.has(n, p.Name) {
 			p.Protocol = mesh.TCP
 		} else if p.Protocol = said[n]; p.Protocol == mesh.Detect {
 			p.Protocol, _ = protocolOf(nil, p.Name, n, opaque)

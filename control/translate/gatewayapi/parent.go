@@ -2,11 +2,13 @@ package gatewayapi
 
 import (
 	"fmt"
+	"slices"
 
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/fragment"
+	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -25,9 +27,31 @@ func refused(reason gwv1.RouteConditionReason, message string) fragment.Conditio
 	return fragment.Condition{Reason: string(reason), Message: message}
 }
 
-// parent finds the service ports that a parentRef means.
-func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fragment.ParentStatus, []target) {
-	svc := mesh.Ref{Namespace: r.Namespace, Name: string(ref.Name)}
+// attach finds the service ports that an object's parents mean, and takes part
+// in the contest for them.
+func (t *translator) attach(o *object) {
+	for i := range o.parents {
+		if !isService(&o.parents[i]) {
+			continue
+		}
+		a := t.parent(o, &o.parents[i], i)
+		for _, tg := range a.targets {
+			if e := t.effects[tg]; e == nil {
+				t.effects[tg] = &effect{protocol: t.services[tg.service].PortByNumber(tg.port).Protocol}
+			}
+			if k, ok := t.won[tg]; !ok || slices.Index(kinds, o.kind) < slices.Index(kinds, k) {
+				t.won[tg] = o.kind
+			}
+		}
+		if len(a.targets) > 0 && len(o.hostnames) > 0 && o.kind != world.KindTLSRoute {
+			o.tell(t, problem.HostnamesIgnored, "spec.hostnames", "routes of a Service apply to all requests to it; the hostnames are ignored", "remove spec.hostnames")
+		}
+		o.attached = append(o.attached, a)
+	}
+}
+
+func (t *translator) parent(o *object, ref *gwv1.ParentReference, i int) attachment {
+	svc := mesh.Ref{Namespace: o.ref.Namespace, Name: string(ref.Name)}
 	if ref.Namespace != nil && *ref.Namespace != "" {
 		svc.Namespace = string(*ref.Namespace)
 	}
@@ -39,12 +63,12 @@ func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fra
 		ps.Port = uint16(*ref.Port)
 	}
 	where := at("spec.parentRefs[%d]", i)
-	deny := func(c problem.Code, field, message, remedy string) (fragment.ParentStatus, []target) {
-		j.problem(c, field, message+"; the route is not in effect there", remedy)
+	deny := func(c problem.Code, field, message, remedy string) attachment {
+		o.tell(t, c, field, message+"; the route is not in effect there", remedy)
 		ps.Accepted = refused(gwv1.RouteReasonNoMatchingParent, message)
-		return ps, nil
+		return attachment{status: ps}
 	}
-	s := j.t.services[svc]
+	s := t.services[svc]
 	switch {
 	case s == nil:
 		return deny(problem.ParentMissing, where+".name", at("service %s does not exist", svc), "create the Service or correct the name")
@@ -52,8 +76,8 @@ func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fra
 		return deny(problem.ParentUnsupported, where+".name", at("service %s is of kind %s, to which routes cannot be attached", svc, s.Kind), "attach the route to a Service with a cluster address")
 	}
 	scope := ""
-	if r.Namespace != svc.Namespace {
-		scope = r.Namespace
+	if o.ref.Namespace != svc.Namespace {
+		scope = o.ref.Namespace
 	}
 	var targets []target
 	named := false
@@ -62,7 +86,7 @@ func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fra
 			continue
 		}
 		named = true
-		if p.Protocol.MayBeHTTP() {
+		if carries(p.Protocol, o.kind) {
 			targets = append(targets, target{svc, p.Number, scope})
 		}
 	}
@@ -71,9 +95,19 @@ func (j *judge) parent(r *gwv1.HTTPRoute, ref *gwv1.ParentReference, i int) (fra
 		return deny(problem.ParentPortMissing, where+".port", at("service %s has no port %d of that description", svc, *ref.Port), "name a port of the Service, or none for all")
 	case !named && ps.SectionName != "":
 		return deny(problem.ParentPortMissing, where+".sectionName", at("service %s has no port named %q", svc, ps.SectionName), "name a port of the Service, or none for all")
+	case len(targets) == 0 && (o.kind == world.KindTLSRoute || o.kind == world.KindTCPRoute):
+		return deny(problem.ParentPortHTTP, where, at("the ports of service %s that are meant are declared to speak HTTP", svc), "attach an HTTPRoute, or declare the port with appProtocol: tcp or tls")
 	case len(targets) == 0:
 		return deny(problem.ParentPortNotHTTP, where, at("no such port of service %s can be HTTP as its protocol is declared", svc), "declare the port with appProtocol: http, kubernetes.io/h2c or grpc")
 	}
 	ps.Accepted = fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonAccepted)}
-	return ps, targets
+	return attachment{ps, targets}
+}
+
+// carries says whether a port may carry what a kind of route describes.
+func carries(p mesh.Protocol, k world.Kind) bool {
+	if k == world.KindTLSRoute || k == world.KindTCPRoute {
+		return !p.IsHTTP()
+	}
+	return p.MayBeHTTP()
 }

@@ -4,66 +4,161 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/control/translate/httproute"
 	"github.com/weftmesh/weft/mesh"
 )
 
-// rules reads the rules of a route as they apply to a parent of a namespace.
-func (j *judge) rules(r *gwv1.HTTPRoute, parentNamespace string) []entry {
-	list := r.Spec.Rules
+// httpRules reads the rules of an HTTPRoute.
+func (j *judge) httpRules(list []gwv1.HTTPRouteRule) rules {
 	if len(list) == 0 {
 		// The API's default: one rule that holds always and has no backend.
 		list = []gwv1.HTTPRouteRule{{}}
 	}
-	var out []entry
+	out := rules{count: len(list)}
 	for i := range list {
 		in := &list[i]
-		rule := j.rule(r, in, i, parentNamespace)
-		for _, m := range j.matches(in.Matches, i) {
-			out = append(out, entry{m, rule})
+		j.rule = i
+		where := at("spec.rules[%d]", i)
+		matches := j.matches(in.Matches, where)
+		if len(in.Matches) > 0 && len(matches) == 0 {
+			j.fault(gwv1.RouteReasonUnsupportedValue, "no match can be used", false)
+		}
+		rule := j.httpRule(in, matches, where)
+		for _, m := range matches {
+			out.http = append(out.http, httproute.Entry{Match: m, Rule: forMatch(rule, &m)})
 		}
 	}
 	return out
 }
 
-// rule reads one rule but for its matches. A rule with a filter that cannot be
-// done has no backends, so that its requests are answered 500: a filter that
-// is not applied must never be passed (HTTPRouteRule.filters).
-func (j *judge) rule(r *gwv1.HTTPRoute, in *gwv1.HTTPRouteRule, i int, parentNamespace string) *mesh.Rule {
-	rule := &mesh.Rule{Name: r.Name, Origin: j.origin}
-	if in.Name != nil && *in.Name != "" {
-		rule.Name = string(*in.Name)
-	}
-	where := at("spec.rules[%d]", i)
-	for _, f := range []struct {
-		set  bool
-		name string
-	}{{in.Timeouts != nil, "timeouts"}, {in.Retry != nil, "retry"}, {in.SessionPersistence != nil, "sessionPersistence"}} {
-		if f.set {
-			j.problem(problem.UnsupportedField, where+"."+f.name, "the mesh does not act on "+f.name+" yet; the rest of the rule is in effect", "remove the field, or do not rely on it")
-		}
-	}
-	ok := j.filters(in.Filters, where, &rule.RequestHeaders, &rule.ResponseHeaders)
-	backends := j.backends(r, in, i, parentNamespace)
-	if !ok {
-		j.invalid(i, "a filter is not supported; its requests are answered 500")
-		rule.RequestHeaders, rule.ResponseHeaders = mesh.HeaderChanges{}, mesh.HeaderChanges{}
+// forMatch is the rule as it is for one of its matches: where the prefix / is
+// replaced, what follows is a segment of its own.
+func forMatch(rule *mesh.Rule, m *mesh.Match) *mesh.Rule {
+	if !m.Path.IsAll() {
 		return rule
 	}
-	rule.Backends = backends
+	out := *rule
+	changed := false
+	if r := rule.Rewrite; r != nil && r.PrefixPath != nil {
+		c := *r
+		c.PrefixPath = withSlash(*r.PrefixPath)
+		out.Rewrite, changed = &c, true
+	}
+	if r := rule.Redirect; r != nil && r.PrefixPath != nil {
+		c := *r
+		c.PrefixPath = withSlash(*r.PrefixPath)
+		out.Redirect, changed = &c, true
+	}
+	if !changed {
+		return rule
+	}
+	return &out
+}
+
+func (j *judge) newRule(name *gwv1.SectionName) *mesh.Rule {
+	rule := &mesh.Rule{Name: j.o.ref.Name, Origin: j.o.origin}
+	if name != nil && *name != "" {
+		rule.Name = string(*name)
+	}
 	return rule
 }
 
-func (j *judge) backends(r *gwv1.HTTPRoute, in *gwv1.HTTPRouteRule, ri int, parentNamespace string) []mesh.Backend {
-	where := at("spec.rules[%d].backendRefs", ri)
-	if len(in.BackendRefs) == 0 {
+// httpRule reads one rule but for its matches.
+func (j *judge) httpRule(in *gwv1.HTTPRouteRule, matches []mesh.Match, where string) *mesh.Rule {
+	rule := j.newRule(in.Name)
+	if in.SessionPersistence != nil {
+		j.bad(problem.UnsupportedField, where+".sessionPersistence", "the mesh does not keep sessions at one endpoint", "remove the field, or use a consistent hash of a DestinationRule")
+	}
+	f := &filters{j: j, where: where, matches: matches, request: &rule.RequestHeaders, response: &rule.ResponseHeaders, rule: rule}
+	f.read(in.Filters)
+	j.timeouts(in, rule, where)
+	if rule.Redirect == nil {
+		refs := make([]backendRef, 0, len(in.BackendRefs))
+		for i := range in.BackendRefs {
+			refs = append(refs, backendRef{&in.BackendRefs[i].BackendRef, in.BackendRefs[i].Filters})
+		}
+		rule.Backends = j.backends(refs, where)
+	} else if len(in.BackendRefs) > 0 {
+		j.problem(problem.RedirectWithBackends, where+".backendRefs", "the rule redirects every request; its backends receive none", "remove the backends")
+	}
+	return j.finish(rule)
+}
+
+// finish makes of a rule that cannot be done one that answers 500: a filter
+// that is not applied must never be passed (HTTPRouteFilter.type).
+func (j *judge) finish(rule *mesh.Rule) *mesh.Rule {
+	if f, bad := j.faults[j.rule]; bad && !f.part {
+		return &mesh.Rule{Name: rule.Name, Origin: rule.Origin}
+	}
+	return j.annotate(rule)
+}
+
+func (j *judge) timeouts(in *gwv1.HTTPRouteRule, rule *mesh.Rule, where string) {
+	if t := in.Timeouts; t != nil {
+		rule.Timeouts.Request = j.duration(t.Request, where+".timeouts.request")
+		rule.Timeouts.Backend = j.duration(t.BackendRequest, where+".timeouts.backendRequest")
+		if r, b := rule.Timeouts.Request, rule.Timeouts.Backend; r != nil && b != nil && *r > 0 && *b > *r {
+			j.bad(problem.BadTimeout, where+".timeouts.backendRequest", at("%s is longer than the whole request may take, %s", b.Std(), r.Std()), "shorten it")
+		}
+		if !rule.Timeouts.IsZero() {
+			rule.Timeouts.Origin = j.o.origin
+		}
+	}
+	r := in.Retry
+	if r == nil {
+		return
+	}
+	// Connection errors are retried whatever the codes say (GEP-1731).
+	out := &mesh.Retry{Attempts: 1, On: []mesh.RetryCondition{mesh.OnConnectFailure, mesh.OnRefusedStream, mesh.OnReset}, Origin: j.o.origin}
+	if r.Attempts != nil {
+		if *r.Attempts < 0 {
+			j.bad(problem.BadTimeout, where+".retry.attempts", at("%d is negative", *r.Attempts), "correct the number")
+			return
+		}
+		out.Attempts = uint32(min(*r.Attempts, maxAttempts))
+	}
+	for _, c := range r.Codes {
+		if c < 400 || c > 599 {
+			j.bad(problem.BadTimeout, where+".retry.codes", at("%d is not a status of an error", c), "use statuses from 400 to 599")
+			return
+		}
+		out.Statuses = append(out.Statuses, uint32(c))
+	}
+	if len(out.Statuses) > 0 {
+		out.On = append(out.On, mesh.OnRetriableStatusCodes)
+	}
+	if d := j.duration(r.Backoff, where+".retry.backoff"); d != nil {
+		out.Backoff, out.BackoffFloor = *d, true
+	}
+	rule.Retry = out
+}
+
+// maxAttempts keeps a slip of the pen from becoming a storm.
+const maxAttempts = 100
+
+// backendRef is a backend of a rule with requests.
+type backendRef struct {
+	*gwv1.BackendRef
+	filters []gwv1.HTTPRouteFilter
+}
+
+func (j *judge) backends(refs []backendRef, where string) []mesh.Backend {
+	where += ".backendRefs"
+	if len(refs) == 0 {
 		j.problem(problem.RuleWithoutBackend, where, "the rule names no backend; its requests are answered 500", "name a Service")
 		return nil
 	}
 	var out []mesh.Backend
 	var sum uint64
-	for i := range in.BackendRefs {
-		b := j.backend(r, &in.BackendRefs[i], at("%s[%d]", where, i), parentNamespace)
+	for i, ref := range refs {
+		w := at("%s[%d]", where, i)
+		b := j.backend(&ref.BackendObjectReference, ref.Weight, w)
 		sum += uint64(b.Weight)
+		if b.Invalid == "" && !j.t.mayBeHTTP(b) {
+			j.refuse(&b, refuseRequests, problem.BackendProtocol, gwv1.RouteReasonUnsupportedProtocol, w+".port", at("port %d of service %s is declared as TLS, which the mesh does not originate", b.Port, b.Service), "name a port that speaks HTTP in the clear")
+		}
+		f := &filters{j: j, where: w, request: &b.RequestHeaders, response: &b.ResponseHeaders, backend: &b}
+		f.read(ref.filters)
 		out = append(out, b)
 	}
 	if sum == 0 {
@@ -72,86 +167,8 @@ func (j *judge) backends(r *gwv1.HTTPRoute, in *gwv1.HTTPRouteRule, ri int, pare
 	return out
 }
 
-// maxWeight is the API's (BackendRef.weight).
-const maxWeight = 1_000_000
-
-func (j *judge) backend(r *gwv1.HTTPRoute, in *gwv1.HTTPBackendRef, where, parentNamespace string) mesh.Backend {
-	b := mesh.Backend{Service: mesh.Ref{Namespace: r.Namespace, Name: string(in.Name)}, Weight: 1}
-	if in.Namespace != nil && *in.Namespace != "" {
-		b.Service.Namespace = string(*in.Namespace)
-	}
-	if in.Port != nil && *in.Port > 0 && *in.Port <= 65535 {
-		b.Port = uint16(*in.Port)
-	}
-	if in.Weight != nil {
-		if w := *in.Weight; w < 0 || w > maxWeight {
-			j.problem(problem.RouteWeight, where+".weight", at("the weight %d is not between 0 and %d; the backend receives nothing", w, maxWeight), "correct the weight")
-			b.Weight = 0
-		} else {
-			b.Weight = uint32(w)
-		}
-	}
-	j.resolve(r, in, where, parentNamespace, &b)
-	if !j.filters(in.Filters, where, &b.RequestHeaders, &b.ResponseHeaders) {
-		b.RequestHeaders, b.ResponseHeaders = mesh.HeaderChanges{}, mesh.HeaderChanges{}
-		if b.Invalid == "" {
-			b.Invalid = string(gwv1.RouteReasonUnsupportedValue)
-		}
-	}
-	return b
-}
-
-// resolve checks that the backend can be used, and says in Invalid why not.
-func (j *judge) resolve(r *gwv1.HTTPRoute, in *gwv1.HTTPBackendRef, where, parentNamespace string, b *mesh.Backend) {
-	fail := func(c problem.Code, reason gwv1.RouteConditionReason, field, message, remedy string) {
-		j.problem(c, where+field, message+"; its share of the requests is answered 500", remedy)
-		j.unresolved(reason, at("%s: %s", where+field, message))
-		b.Invalid = string(reason)
-	}
-	if in.Kind != nil && *in.Kind != "Service" || in.Group != nil && !coreGroup(*in.Group) {
-		fail(problem.RouteBackendKind, gwv1.RouteReasonInvalidKind, ".kind", "the backend is not a Service", "name a Service")
-		return
-	}
-	if !j.permitted(r.Namespace, parentNamespace, b.Service) {
-		fail(problem.RefNotPermitted, gwv1.RouteReasonRefNotPermitted, ".namespace", at("no ReferenceGrant in namespace %s allows HTTPRoutes of namespace %s to send to service %s", b.Service.Namespace, r.Namespace, b.Service), "make a ReferenceGrant there")
-		return
-	}
-	s := j.t.services[b.Service]
-	switch {
-	case s == nil:
-		fail(problem.RouteBackend, gwv1.RouteReasonBackendNotFound, ".name", at("service %s does not exist", b.Service), "create the Service or correct the name")
-	case s.Kind == mesh.ExternalName:
-		fail(problem.RouteBackendKind, gwv1.RouteReasonInvalidKind, ".name", at("service %s is an ExternalName, which cannot be a backend", b.Service), "name a Service with endpoints of its own")
-	case in.Port == nil:
-		fail(problem.RouteBackend, gwv1.RouteReasonBackendNotFound, ".port", "the port is missing, which a Service needs", "give the port of the Service")
-	case s.PortByNumber(b.Port) == nil:
-		fail(problem.RouteBackend, gwv1.RouteReasonBackendNotFound, ".port", at("service %s has no port %d", b.Service, *in.Port), "name a port of the Service")
-	case s.PortByNumber(b.Port).Protocol == mesh.TLS:
-		fail(problem.BackendProtocol, gwv1.RouteReasonUnsupportedProtocol, ".port", at("port %d of service %s is declared as TLS, which the mesh does not originate", b.Port, b.Service), "name a port that speaks HTTP in the clear")
-	}
-}
-
-// permitted says whether a route may send to a service. Its own namespace is
-// always open to it, and so is that of its parent, whose clients reach its
-// services anyway; others must grant it (ReferenceGrant).
-func (j *judge) permitted(from, parent string, to mesh.Ref) bool {
-	if to.Namespace == from || to.Namespace == parent {
-		return true
-	}
-	for _, g := range j.t.w.ReferenceGrants {
-		if g.Obj.Namespace != to.Namespace {
-			continue
-		}
-		source, dest := false, false
-		for _, f := range g.Obj.Spec.From {
-			source = source || f.Group == gwv1.GroupName && f.Kind == "HTTPRoute" && string(f.Namespace) == from
-		}
-		for _, d := range g.Obj.Spec.To {
-			dest = dest || coreGroup(d.Group) && d.Kind == "Service" && (d.Name == nil || *d.Name == "" || string(*d.Name) == to.Name)
-		}
-		if source && dest {
-			return true
-		}
-	}
-	return false
+// mayBeHTTP says whether requests can be sent to a backend's port. TCP only
+// means that the mesh would not look into it.
+func (t *translator) mayBeHTTP(b mesh.Backend) bool {
+	return t.services[b.Service].PortByNumber(b.Port).Protocol != mesh.TLS
 }

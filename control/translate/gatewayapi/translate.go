@@ -1,29 +1,43 @@
 package gatewayapi
 
 import (
+	"slices"
 	"sort"
 
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/fragment"
+	"github.com/weftmesh/weft/control/translate/httproute"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Translate merges the HTTPRoutes of each service port and scope: a route in
-// the namespace of its parent is a producer route and binds all clients, one
-// elsewhere is a consumer route and binds the clients of its own namespace. It
-// is pure.
+// Translate merges the routes of each service port and scope: a route in the
+// namespace of its parent is a producer route and binds all clients, one
+// elsewhere is a consumer route and binds the clients of its own namespace. Of
+// several kinds on one port and scope the first of kinds is in effect. It is
+// pure.
 func Translate(w *world.World, services fragment.Services) fragment.Fragment {
-	t := &translator{w: w, services: services, entries: map[target][]entry{}, origins: map[target][]mesh.Origin{}}
-	for _, item := range ordered(w.HTTPRoutes) {
-		t.route(item)
+	t := &translator{w: w, services: services, won: map[target]world.Kind{}, effects: map[target]*effect{}}
+	objects := t.objects()
+	for _, o := range objects {
+		t.attach(o)
+	}
+	for _, o := range objects {
+		t.judge(o)
 	}
 	t.merge()
-	sort.SliceStable(t.out.Statuses, func(i, j int) bool { return t.out.Statuses[i].Route.Less(t.out.Statuses[j].Route) })
+	sort.SliceStable(t.out.Statuses, func(i, j int) bool {
+		a, b := &t.out.Statuses[i], &t.out.Statuses[j]
+		return a.Route.Less(b.Route) || a.Route == b.Route && a.Kind < b.Kind
+	})
 	return t.out
 }
+
+// kinds in the order in which they win a port (GEP-1294): the more they know of
+// a request, the sooner.
+var kinds = []world.Kind{world.KindGRPCRoute, world.KindHTTPRoute, world.KindTLSRoute, world.KindTCPRoute}
 
 // target is where rules are in effect.
 type target struct {
@@ -32,50 +46,47 @@ type target struct {
 	scope   string
 }
 
+// effect is what the routes of the winning kind say of a target, the first
+// object first.
+type effect struct {
+	protocol mesh.Protocol
+	entries  []httproute.Entry
+	tcp      []tcpEntry
+	origins  []mesh.Origin
+}
+
 type translator struct {
 	w        *world.World
 	services fragment.Services
-	entries  map[target][]entry
-	origins  map[target][]mesh.Origin
+	won      map[target]world.Kind
+	effects  map[target]*effect
 	out      fragment.Fragment
 }
 
-// ordered sorts by age, then namespace and name: the order in which routes
-// win when their matches are alike.
-func ordered(routes world.Table[*gwv1.HTTPRoute]) []world.Item[*gwv1.HTTPRoute] {
-	out := make([]world.Item[*gwv1.HTTPRoute], 0, len(routes))
-	for _, item := range routes {
-		out = append(out, item)
-	}
-	sort.Slice(out, func(i, j int) bool {
-		a, b := out[i].Obj, out[j].Obj
-		if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-			return a.CreationTimestamp.Before(&b.CreationTimestamp)
-		}
-		return a.Namespace < b.Namespace || a.Namespace == b.Namespace && a.Name < b.Name
-	})
-	return out
-}
-
-// judge gathers the problems and conditions of one route.
+// judge gathers the problems and conditions of one object for one parent.
 type judge struct {
-	t      *translator
-	origin mesh.Origin
-	// told keeps a problem of a rule, which is read for each parent, to one.
-	told map[string]bool
+	t *translator
+	o *object
+	// parent is the namespace of the Service that the route hangs on.
+	parent string
 	// refs is the first reason for which a backend cannot be used.
 	refs fragment.Condition
-	// partial is set when rules are dropped or answered with an error.
-	partial fragment.Condition
+	// faults are of rules, by their index.
+	faults map[int]ruleFault
+	// rule is the index of the one that is read.
+	rule int
+}
+
+// ruleFault says why a rule is not in effect as written.
+type ruleFault struct {
+	reason  gwv1.RouteConditionReason
+	message string
+	// part of the rule is in effect.
+	part bool
 }
 
 func (j *judge) problem(c problem.Code, field, message, remedy string) {
-	key := string(c) + field + message
-	if j.told[key] {
-		return
-	}
-	j.told[key] = true
-	j.t.out.Problems = append(j.t.out.Problems, problem.New(c, j.origin, field, message, remedy))
+	j.o.tell(j.t, c, field, message, remedy)
 }
 
 func (j *judge) unresolved(reason gwv1.RouteConditionReason, message string) {
@@ -84,45 +95,56 @@ func (j *judge) unresolved(reason gwv1.RouteConditionReason, message string) {
 	}
 }
 
-// invalid notes that a rule is not in effect as written. The message begins as
-// the API demands (RouteConditionPartiallyInvalid).
-func (j *judge) invalid(rule int, message string) {
-	if !j.partial.Status {
-		j.partial = fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonUnsupportedValue), Message: at("Dropped Rule %d: %s", rule, message)}
+// fault notes what is wrong with the rule that is read.
+func (j *judge) fault(reason gwv1.RouteConditionReason, message string, part bool) {
+	if f, had := j.faults[j.rule]; had && !f.part {
+		return
 	}
+	j.faults[j.rule] = ruleFault{reason, message, part}
 }
 
-func (t *translator) route(item world.Item[*gwv1.HTTPRoute]) {
-	r := item.Obj
-	j := &judge{t: t, origin: item.Origin, told: map[string]bool{}}
-	status := fragment.RouteStatus{Route: mesh.Ref{Namespace: r.Namespace, Name: r.Name}, Generation: r.Generation}
+// bad reports a value that cannot be acted on; requests of the rule are
+// answered 500, since nothing that is asked for may be passed over silently.
+func (j *judge) bad(c problem.Code, field, message, remedy string) {
+	j.problem(c, field, message+"; the requests of the rule are answered 500", remedy)
+	j.fault(gwv1.RouteReasonUnsupportedValue, field+": "+message, false)
+}
+
+// judge reads the rules of an object for each of its parents.
+func (t *translator) judge(o *object) {
+	status := fragment.RouteStatus{Kind: string(o.kind), Route: o.ref, Generation: o.generation}
 	done := map[target]bool{}
-	for i := range r.Spec.ParentRefs {
-		ref := &r.Spec.ParentRefs[i]
-		if !isService(ref) {
-			continue
-		}
-		ps, targets := j.parent(r, ref, i)
-		j.refs, j.partial = fragment.Condition{}, fragment.Condition{}
-		if len(targets) > 0 && len(r.Spec.Hostnames) > 0 {
-			j.problem(problem.HostnamesIgnored, "spec.hostnames", "routes of a Service apply to all requests to it; the hostnames are ignored", "remove spec.hostnames")
-		}
+	for i := range o.attached {
+		a := &o.attached[i]
+		j := &judge{t: t, o: o, parent: a.status.Service.Namespace, faults: map[int]ruleFault{}}
 		// Rules are judged even where the parent is not accepted, so that
 		// everything wrong is told at once.
-		entries := j.rules(r, ps.Service.Namespace)
-		for _, tg := range targets {
-			if !done[tg] {
-				done[tg] = true
-				t.entries[tg] = append(t.entries[tg], entries...)
-				t.origins[tg] = append(t.origins[tg], item.Origin)
-			}
+		rules := o.read(j)
+		ps := a.status
+		if ps.Accepted.Status {
+			ps.Accepted, ps.PartiallyInvalid = j.accepted(rules.count)
 		}
 		ps.ResolvedRefs = fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonResolvedRefs)}
 		if j.refs.Reason != "" {
 			ps.ResolvedRefs = j.refs
 		}
-		if ps.Accepted.Status {
-			ps.PartiallyInvalid = j.partial
+		lost := 0
+		for _, tg := range a.targets {
+			if t.won[tg] != o.kind {
+				lost++
+				o.tell(t, problem.RouteKindConflict, at("spec.parentRefs[%d]", a.status.Index),
+					at("port %d of service %s follows a %s, which outranks it; the route is not in effect there", tg.port, tg.service, t.won[tg]), "remove one of the two")
+				continue
+			}
+			if e := t.effects[tg]; !done[tg] {
+				done[tg] = true
+				e.entries, e.tcp = append(e.entries, rules.http...), append(e.tcp, rules.tcp...)
+				e.origins = append(e.origins, o.origin)
+			}
+		}
+		if lost > 0 && lost == len(a.targets) {
+			ps.Accepted = refused(conflicted, at("a route of another kind is in effect on every port of service %s that is meant", a.status.Service))
+			ps.PartiallyInvalid = fragment.Condition{}
 		}
 		status.Parents = append(status.Parents, ps)
 	}
@@ -131,18 +153,45 @@ func (t *translator) route(item world.Item[*gwv1.HTTPRoute]) {
 	}
 }
 
-// merge makes the routes: all matches of a target in the order of precedence,
-// neighbours of the same rule together again.
-func (t *translator) merge() {
-	targets := make([]target, 0, len(t.entries))
-	for tg := range t.entries {
-		targets = append(targets, tg)
+// conflicted is the reason of GEP-1294 for a route of a kind that loses.
+const conflicted gwv1.RouteConditionReason = "Conflicted"
+
+// accepted draws the conclusion of the faults: a route all of whose rules are
+// invalid is not accepted; one of which some are is partially invalid
+// (RouteConditionPartiallyInvalid, which also prescribes how the message begins).
+func (j *judge) accepted(rules int) (accepted, partial fragment.Condition) {
+	accepted = fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonAccepted)}
+	if len(j.faults) == 0 {
+		return accepted, partial
 	}
-	// A target without a usable rule still answers 404, as the API demands.
-	for tg := range t.origins {
-		if _, ok := t.entries[tg]; !ok {
-			targets = append(targets, tg)
+	var list []int
+	whole := 0
+	for i, f := range j.faults {
+		list = append(list, i)
+		if !f.part {
+			whole++
 		}
+	}
+	slices.Sort(list)
+	message := ""
+	for n, i := range list {
+		if n > 0 {
+			message += "; "
+		}
+		message += at("rule %d: %s", i, j.faults[i].message)
+	}
+	first := j.faults[list[0]]
+	if whole == rules {
+		return refused(first.reason, message), partial
+	}
+	return accepted, fragment.Condition{Status: true, Reason: string(first.reason), Message: "Dropped Rule(s), " + message}
+}
+
+// merge makes the routes of the targets.
+func (t *translator) merge() {
+	targets := make([]target, 0, len(t.effects))
+	for tg := range t.effects {
+		targets = append(targets, tg)
 	}
 	sort.Slice(targets, func(i, j int) bool {
 		a, b := targets[i], targets[j]
@@ -155,35 +204,15 @@ func (t *translator) merge() {
 		return a.scope < b.scope
 	})
 	for _, tg := range targets {
-		entries := t.entries[tg]
-		sort.SliceStable(entries, func(i, j int) bool { return entries[i].before(&entries[j]) })
-		r := &mesh.Route{Service: tg.service, Port: tg.port, Scope: tg.scope, Rules: []mesh.Rule{}}
-		var last *mesh.Rule
-		for i := range entries {
-			e := &entries[i]
-			if last == e.rule && len(r.Rules) > 0 {
-				n := len(r.Rules) - 1
-				r.Rules[n].Matches = append(r.Rules[n].Matches, e.match)
-				continue
-			}
-			rule := *e.rule
-			rule.Matches = []mesh.Match{e.match}
-			r.Rules = append(r.Rules, rule)
-			last = e.rule
+		e := t.effects[tg]
+		r := &mesh.Route{Service: tg.service, Port: tg.port, Scope: tg.scope}
+		switch t.won[tg] {
+		case world.KindTLSRoute, world.KindTCPRoute:
+			t.connections(r, e)
+		default:
+			// Without a usable rule requests are answered 404 all the same.
+			r.Rules = httproute.Order(e.entries)
 		}
-		for i := range r.Rules {
-			r.Rules[i].Matches = simplify(r.Rules[i].Matches)
-		}
-		t.out.Routes = append(t.out.Routes, fragment.Route{Route: r, Origins: t.origins[tg]})
+		t.out.Routes = append(t.out.Routes, fragment.Route{Route: r, Origins: e.origins})
 	}
-}
-
-// simplify drops alternatives that hold always: none means every request.
-func simplify(ms []mesh.Match) []mesh.Match {
-	for i := range ms {
-		if ms[i].Path == (mesh.PathMatch{}) && ms[i].Method == "" && len(ms[i].Headers)+len(ms[i].Query) == 0 {
-			return nil
-		}
-	}
-	return ms
 }

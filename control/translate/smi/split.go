@@ -11,30 +11,50 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Translate makes a producer route of each TrafficSplit for every port of its
-// root: weighted requests where the port may be HTTP, weighted connections
-// everywhere. It is pure.
+// Translate makes a producer route of the TrafficSplits of each root for every
+// port of it: weighted requests where the port may be HTTP, weighted
+// connections everywhere. Splits with matches come first, the oldest before the
+// others, and bind the requests that they describe; then one without matches,
+// or else the root itself. It is pure.
 func Translate(w *world.World, services fragment.Services) fragment.Fragment {
-	t := &translator{services: services, roots: map[mesh.Ref]world.Item[*smiapi.TrafficSplit]{}}
+	t := &translator{w: w, services: services, roots: map[mesh.Ref]*root{}}
+	var order []*root
 	for _, item := range byAge(w.TrafficSplits) {
-		root := mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Service}
-		if first, taken := t.roots[root]; taken {
-			t.problem(problem.DuplicateSplit, item.Origin, "spec.service", fmt.Sprintf("service %s is split by %s already, which is older or sorts first; this one is not in effect", root, first.Origin), "keep one split a service")
-			continue
+		ref := mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Service}
+		r := t.roots[ref]
+		if r == nil {
+			r = &root{ref: ref, first: item.Origin}
+			t.roots[ref] = r
+			order = append(order, r)
 		}
-		t.roots[root] = item
-		t.accepted = append(t.accepted, item)
+		switch {
+		case len(item.Obj.Matches) > 0:
+			r.matched = append(r.matched, item)
+		case r.general != nil:
+			t.problem(problem.DuplicateSplit, item.Origin, "spec.service", fmt.Sprintf("service %s is split by %s already, which is older or sorts first; this one is not in effect", ref, r.general.Origin), "keep one split a service")
+		default:
+			r.general = &item
+		}
 	}
-	for _, item := range t.accepted {
-		t.split(item)
+	for _, r := range order {
+		t.root(r)
 	}
 	return t.out
 }
 
+// root is a service that is split.
+type root struct {
+	ref mesh.Ref
+	// first is the oldest of its splits.
+	first   mesh.Origin
+	matched []world.Item[*smiapi.TrafficSplit]
+	general *world.Item[*smiapi.TrafficSplit]
+}
+
 type translator struct {
+	w        *world.World
 	services fragment.Services
-	roots    map[mesh.Ref]world.Item[*smiapi.TrafficSplit]
-	accepted []world.Item[*smiapi.TrafficSplit]
+	roots    map[mesh.Ref]*root
 	out      fragment.Fragment
 }
 
@@ -58,31 +78,74 @@ func byAge(splits world.Table[*smiapi.TrafficSplit]) []world.Item[*smiapi.Traffi
 	return out
 }
 
-func (t *translator) split(item world.Item[*smiapi.TrafficSplit]) {
-	split, o := item.Obj, item.Origin
-	ref := mesh.Ref{Namespace: split.Namespace, Name: split.Service}
-	if len(split.Matches) > 0 {
-		t.problem(problem.SplitMatchesIgnored, o, "spec.matches", "splits cannot be limited to some requests; this one is not in effect", "use an HTTPRoute for matches, or remove spec.matches")
-		return
+// root makes the routes of one root.
+func (t *translator) root(r *root) {
+	type part struct {
+		item    world.Item[*smiapi.TrafficSplit]
+		matches []mesh.Match
+		shares  []share
 	}
-	root := t.services[ref]
-	if root == nil {
-		t.problem(problem.RootMissing, o, "spec.service", fmt.Sprintf("service %s does not exist; the split is not in effect", ref), "create the Service or correct the name")
-		return
-	}
-	if root.Kind == mesh.ExternalName || len(root.Ports) == 0 {
-		t.problem(problem.SplitWithoutPorts, o, "spec.service", fmt.Sprintf("service %s is an ExternalName or has no TCP port; the split is not in effect", ref), "split a Service with endpoints of its own")
-		return
-	}
-	backends := t.backends(split, o, ref)
-	if backends == nil {
-		return
-	}
-	for _, port := range root.Ports {
-		if r := t.route(ref, port, backends, o); r != nil {
-			t.out.Routes = append(t.out.Routes, fragment.Route{Route: r, Origins: []mesh.Origin{o}})
+	var parts []part
+	svc := t.services[r.ref]
+	for _, item := range r.matched {
+		matches, ok := t.matches(item)
+		if shares := t.split(item, svc); ok && shares != nil {
+			parts = append(parts, part{item, matches, shares})
 		}
 	}
+	if r.general != nil {
+		if shares := t.split(*r.general, svc); shares != nil {
+			parts = append(parts, part{*r.general, nil, shares})
+		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	for _, port := range svc.Ports {
+		route := fragment.Route{Route: &mesh.Route{Service: r.ref, Port: port.Number}}
+		whole := false
+		for _, p := range parts {
+			if len(p.matches) > 0 && !port.Protocol.MayBeHTTP() {
+				continue // connections have no requests to match
+			}
+			o := p.item.Origin
+			backends := t.shared(r.ref, port, p.shares, o)
+			if backends == nil {
+				continue
+			}
+			route.Origins = append(route.Origins, o)
+			if port.Protocol.MayBeHTTP() {
+				route.Rules = append(route.Rules, mesh.Rule{Name: o.Name, Matches: p.matches, Backends: backends, Origin: o})
+			}
+			if len(p.matches) == 0 {
+				whole = true
+				route.TCP = []mesh.TCPRule{{Backends: backends, Origin: o}}
+			}
+		}
+		if len(route.Origins) == 0 {
+			continue
+		}
+		if !whole {
+			o := route.Origins[0]
+			route.Rules = append(route.Rules, mesh.Rule{Name: "default", Backends: []mesh.Backend{{Service: r.ref, Port: port.Number, Weight: 1}}, Origin: o})
+		}
+		t.out.Routes = append(t.out.Routes, route)
+	}
+}
+
+// split gathers the usable backends of one split; nil means that it cannot be
+// in effect, which is then reported.
+func (t *translator) split(item world.Item[*smiapi.TrafficSplit], svc *mesh.Service) []share {
+	o, ref := item.Origin, mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Service}
+	switch {
+	case svc == nil:
+		t.problem(problem.RootMissing, o, "spec.service", fmt.Sprintf("service %s does not exist; the split is not in effect", ref), "create the Service or correct the name")
+		return nil
+	case svc.Kind == mesh.ExternalName || len(svc.Ports) == 0:
+		t.problem(problem.SplitWithoutPorts, o, "spec.service", fmt.Sprintf("service %s is an ExternalName or has no TCP port; the split is not in effect", ref), "split a Service with endpoints of its own")
+		return nil
+	}
+	return t.backends(item.Obj, o, ref)
 }
 
 // share is a backend that exists.
@@ -113,7 +176,7 @@ func (t *translator) backends(split *smiapi.TrafficSplit, o mesh.Origin, root me
 		if other, is := t.roots[ref]; ref == root {
 			t.problem(problem.SelfReference, o, where+".service", "the root is its own backend; that share goes straight to its own endpoints", "")
 		} else if is {
-			t.problem(problem.ChainedSplit, o, where+".service", fmt.Sprintf("service %s is itself split by %s, which does not apply to this share", ref, other.Origin), "name the backends of that split here")
+			t.problem(problem.ChainedSplit, o, where+".service", fmt.Sprintf("service %s is itself split by %s, which does not apply to this share", ref, other.first), "name the backends of that split here")
 		}
 		sum += b.MilliWeight
 		if j, dup := at[ref]; dup {
@@ -135,43 +198,26 @@ func (t *translator) backends(split *smiapi.TrafficSplit, o mesh.Origin, root me
 	return out
 }
 
-// route makes the route of one port of the root; the port of a backend has the
-// same number.
-func (t *translator) route(root mesh.Ref, port mesh.Port, shares []share, o mesh.Origin) *mesh.Route {
-	whole, sum, scale := true, int64(0), int64(1)
-	var usable []share
+// shared are the backends for one port of the root, of which those of the
+// backends have the same number; nil means that none can be used.
+func (t *translator) shared(root mesh.Ref, port mesh.Port, shares []share, o mesh.Origin) []mesh.Backend {
+	var out []mesh.Backend
+	var milli []int64
 	for _, s := range shares {
 		if s.service.PortByNumber(port.Number) == nil {
 			t.problem(problem.BackendPortMissing, o, fmt.Sprintf("spec.backends[%d].service", s.index), fmt.Sprintf("service %s has no port %d; on that port it receives nothing and the other backends share its part", s.service.Ref, port.Number), "give the backend the ports of the root")
 			continue
 		}
-		whole = whole && s.milli%1000 == 0
-		sum += s.milli
-		usable = append(usable, s)
+		out = append(out, mesh.Backend{Service: s.service.Ref, Port: port.Number})
+		milli = append(milli, s.milli)
 	}
-	if sum == 0 {
+	weights := fragment.Weights(milli)
+	if weights == nil {
 		t.problem(problem.NoBackends, o, "spec.backends", fmt.Sprintf("no backend with a weight has port %d; on that port service %s receives its own traffic", port.Number, root), "give the backends the ports of the root")
 		return nil
 	}
-	// Whole weights stay as they are written, others count thousandths; the
-	// sum must fit the 32 bits of xDS.
-	if whole {
-		scale = 1000
+	for i := range out {
+		out[i].Weight = weights[i]
 	}
-	for sum/scale > 1<<31 {
-		scale *= 10
-	}
-	backends := make([]mesh.Backend, 0, len(usable))
-	for _, s := range usable {
-		weight := s.milli / scale
-		if weight == 0 && s.milli > 0 {
-			weight = 1
-		}
-		backends = append(backends, mesh.Backend{Service: s.service.Ref, Port: port.Number, Weight: uint32(weight)})
-	}
-	r := &mesh.Route{Service: root, Port: port.Number, TCP: backends}
-	if port.Protocol.MayBeHTTP() {
-		r.Rules = []mesh.Rule{{Name: o.Name, Backends: backends, Origin: o}}
-	}
-	return r
+	return out
 }

@@ -1,0 +1,287 @@
+package istio
+
+import (
+	"net/netip"
+	"sort"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/istioapi"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// entry is an item of the World.
+type entry = world.Item[*istioapi.ServiceEntry]
+
+// serviceEntries makes a service of each host of each ServiceEntry. A Service
+// of the platform keeps its name; of several entries the oldest has it.
+func (t *translator) serviceEntries() {
+	owners := map[netip.Addr]*mesh.Service{}
+	for _, s := range t.hosts.all {
+		for _, a := range s.Addresses {
+			owners[a] = s
+		}
+	}
+	for _, item := range byAge(t.w.ServiceEntries) {
+		for i, host := range item.Obj.Spec.Hosts {
+			field := at("spec.hosts[%d]", i)
+			if host == "" || host == "*" || strings.Contains(strings.TrimPrefix(host, "*"), "*") || strings.ContainsAny(host, " |:/") {
+				t.problem(problem.SchemaInvalid, item.Origin, field, at("%q is no host; it is left out", host), "write a DNS name, or one that begins with *.")
+				continue
+			}
+			if first := t.hosts.byHost[host]; first != nil {
+				t.problem(problem.EntryShadowed, item.Origin, field, at("the host %s is that of %s already, which is in effect", host, first.Origin), "use another host")
+				continue
+			}
+			s := t.service(item, host)
+			for _, a := range addresses(item) {
+				if first := owners[a]; first != nil {
+					if first.Origin == item.Origin {
+						continue // the first host of the entry has it
+					}
+					t.problem(problem.EntryShadowed, item.Origin, "spec.addresses", at("the address %s belongs to %s already; it is ignored here", a, first.Origin), "give each host its own address")
+					continue
+				}
+				owners[a] = s
+				s.Addresses = append(s.Addresses, a)
+			}
+			t.hosts.add(s)
+			t.out.Services = append(t.out.Services, s)
+			if s.Kind == mesh.Static {
+				t.endpoints(s, item)
+			}
+		}
+		t.entryWarnings(item)
+	}
+	t.workloadEntries()
+}
+
+func (t *translator) service(item entry, host string) *mesh.Service {
+	spec := item.Obj.Spec
+	s := &mesh.Service{Ref: mesh.Ref{Namespace: item.Obj.Namespace, Name: host}, Host: host, ExportTo: exported(spec.ExportTo, item.Obj.Namespace),
+		OutsideMesh: spec.Location == networking.ServiceEntry_MESH_EXTERNAL, Names: spec.SubjectAltNames, Origin: item.Origin}
+	if !strings.Contains(host, ".") {
+		// A Service may have the same name; hosts of entries always have a dot.
+		s.Name = host + "."
+	}
+	switch spec.Resolution {
+	case networking.ServiceEntry_STATIC:
+		s.Kind = mesh.Static
+	case networking.ServiceEntry_DNS:
+		s.Kind = mesh.DNS
+	case networking.ServiceEntry_DNS_ROUND_ROBIN:
+		s.Kind = mesh.OneOfDNS
+	case networking.ServiceEntry_NONE:
+		s.Kind = mesh.Original
+	default:
+		s.Kind = mesh.Original
+		t.problem(problem.IstioUnsupported, item.Origin, "spec.resolution", at("%s is not supported; connections go where the client dialled", spec.Resolution), "use DNS, STATIC or NONE")
+	}
+	if spec.WorkloadSelector != nil {
+		s.Kind = mesh.Static
+	}
+	for i, p := range spec.Ports {
+		if p.Number < 1 || p.Number > 65535 || s.PortByNumber(uint16(p.Number)) != nil {
+			t.problem(problem.SchemaInvalid, item.Origin, at("spec.ports[%d].number", i), at("%d is no port, or is given twice; it is left out", p.Number), "give each port once, from 1 to 65535")
+			continue
+		}
+		s.Ports = append(s.Ports, mesh.Port{Number: uint16(p.Number), Name: p.Name, Protocol: protocolOf(p)})
+	}
+	if s.Kind == mesh.DNS || s.Kind == mesh.OneOfDNS {
+		t.named(s, item)
+	}
+	return s
+}
+
+// protocolOf reads the protocol of a port, else that in its name.
+func protocolOf(p *networking.ServicePort) mesh.Protocol {
+	name, _, _ := strings.Cut(p.Name, "-")
+	for _, s := range []string{p.Protocol, name} {
+		switch strings.ToUpper(s) {
+		case "HTTP", "HTTP_PROXY", "GRPC-WEB":
+			return mesh.HTTP
+		case "HTTP2":
+			return mesh.HTTP2
+		case "GRPC":
+			return mesh.GRPC
+		case "HTTPS", "TLS":
+			return mesh.TLS
+		case "TCP", "MONGO", "REDIS", "MYSQL":
+			return mesh.TCP
+		}
+	}
+	return mesh.Detect
+}
+
+// addresses are the single addresses of an entry.
+func addresses(item entry) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range item.Obj.Spec.Addresses {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, a.Unmap())
+		} else if p, err := netip.ParsePrefix(s); err == nil && p.IsSingleIP() {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
+func (t *translator) entryWarnings(item entry) {
+	spec := item.Obj.Spec
+	for i, s := range spec.Addresses {
+		if p, err := netip.ParsePrefix(s); err == nil && !p.IsSingleIP() {
+			t.problem(problem.IstioUnsupported, item.Origin, at("spec.addresses[%d]", i), at("connections to the subnet %s are not told apart from other unknown destinations", s), "list single addresses")
+		} else if _, err2 := netip.ParseAddr(s); err != nil && err2 != nil {
+			t.problem(problem.SchemaInvalid, item.Origin, at("spec.addresses[%d]", i), at("%q is no address; it is ignored", s), "give an IPv4 or IPv6 address")
+		}
+	}
+	for i, p := range spec.Ports {
+		if len(spec.Addresses) == 0 && protocolOf(p) == mesh.TCP {
+			t.problem(problem.EntryAddressRequired, item.Origin, at("spec.ports[%d]", i), at("TCP port %d has no address to be known by; connections to it have the fate of unknown destinations", p.Number), "give spec.addresses")
+		}
+	}
+	if spec.WorkloadSelector != nil && len(spec.Endpoints) > 0 {
+		t.problem(problem.SchemaInvalid, item.Origin, "spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored", "keep one of them")
+	}
+}
+
+// named are the DNS names of a service that the proxy resolves; without
+// endpoints its own.
+func (t *translator) named(s *mesh.Service, item entry) {
+	if len(item.Obj.Spec.Endpoints) == 0 {
+		if strings.HasPrefix(s.Host, "*") {
+			t.problem(problem.SchemaInvalid, item.Origin, "spec.endpoints", at("%s cannot be resolved; connections to it fail", s.Host), "list endpoints")
+			return
+		}
+		s.Endpoints = []mesh.NamedEndpoint{{Host: s.Host, Ports: targetPorts(item, nil)}}
+		return
+	}
+	for i, e := range item.Obj.Spec.Endpoints {
+		if e.Address == "" || strings.HasPrefix(e.Address, "unix:") {
+			t.problem(problem.IstioUnsupported, item.Origin, at("spec.endpoints[%d].address", i), at("%q is neither a DNS name nor an address; the endpoint is left out", e.Address), "give one of these")
+			continue
+		}
+		s.Endpoints = append(s.Endpoints, mesh.NamedEndpoint{Host: e.Address, Ports: targetPorts(item, e.Ports), Weight: e.Weight, Labels: e.Labels, Locality: mesh.ParseLocality(e.Locality)})
+	}
+}
+
+// targetPorts maps service ports to those of an endpoint, where they differ.
+func targetPorts(item entry, own map[string]uint32) map[uint16]uint16 {
+	out := map[uint16]uint16{}
+	for _, p := range item.Obj.Spec.Ports {
+		to := p.Number
+		if p.TargetPort > 0 {
+			to = p.TargetPort
+		}
+		if n, ok := own[p.Name]; ok {
+			to = n
+		}
+		if to != p.Number && to > 0 && to <= 65535 && p.Number <= 65535 {
+			out[uint16(p.Number)] = uint16(to)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// endpoints makes the endpoint sets of a service of kind Static.
+func (t *translator) endpoints(s *mesh.Service, item entry) {
+	var list []instance
+	sel := item.Obj.Spec.WorkloadSelector
+	if sel == nil {
+		for i, e := range item.Obj.Spec.Endpoints {
+			in, ok := t.instance(e, item.Obj.Namespace, mesh.Ref{}, s.OutsideMesh)
+			if !ok {
+				t.problem(problem.SchemaInvalid, item.Origin, at("spec.endpoints[%d].address", i), at("%q is no address; the endpoint is left out", e.Address), "give an IPv4 or IPv6 address, or use resolution DNS")
+				continue
+			}
+			list = append(list, in)
+		}
+	} else {
+		list = t.selected(item.Obj.Namespace, sel.Labels, true)
+	}
+	for _, p := range s.Ports {
+		set := &mesh.EndpointSet{Key: mesh.EndpointKey{Service: s.Ref, Port: p.Number}}
+		for _, in := range list {
+			e := in.endpoint
+			to := p.Number
+			if n, ok := targetPorts(item, in.ports)[p.Number]; ok {
+				to = n
+			}
+			e.Address = netip.AddrPortFrom(e.Address.Addr(), to)
+			set.Endpoints = append(set.Endpoints, e)
+		}
+		set.Sort()
+		t.out.Endpoints = append(t.out.Endpoints, set)
+	}
+}
+
+// workloadEntries makes workloads of the WorkloadEntries, and adds them to the
+// Services of the platform that select them.
+func (t *translator) workloadEntries() {
+	byNamespace := map[string]bool{}
+	for _, item := range byAge(t.w.WorkloadEntries) {
+		ref := mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Name}
+		in, ok := t.instance(item.Obj.Spec, ref.Namespace, ref, false)
+		if !ok {
+			if !isName(item.Obj.Spec.Address) {
+				t.problem(problem.SchemaInvalid, item.Origin, "spec.address", at("%q is no address; the entry is left out", item.Obj.Spec.Address), "give an IPv4 or IPv6 address")
+			}
+			continue
+		}
+		byNamespace[ref.Namespace] = true
+		w := &mesh.Workload{Ref: ref, Addresses: []netip.Addr{in.endpoint.Address.Addr()}, Labels: in.endpoint.Labels, Identity: in.endpoint.Identity, Meshed: in.endpoint.Meshed(), Origin: item.Origin}
+		for _, name := range keys(in.ports) {
+			if n := in.ports[name]; n > 0 && n <= 65535 {
+				w.Ports = append(w.Ports, mesh.Port{Number: uint16(n), Name: name, Protocol: protocolOf(&networking.ServicePort{Name: name})})
+			}
+		}
+		sort.Slice(w.Ports, func(i, j int) bool { return w.Ports[i].Number < w.Ports[j].Number })
+		if _, isPod := t.w.Pods[ref]; !isPod {
+			t.out.Workloads = append(t.out.Workloads, w)
+		}
+	}
+	for _, s := range t.hosts.all {
+		item, ok := t.w.Services[s.Ref]
+		if !ok || !byNamespace[s.Namespace] || len(item.Obj.Spec.Selector) == 0 {
+			continue
+		}
+		list := t.selected(s.Namespace, item.Obj.Spec.Selector, false)
+		if len(list) == 0 {
+			continue
+		}
+		for i := range item.Obj.Spec.Ports {
+			p := &item.Obj.Spec.Ports[i]
+			if s.PortByNumber(uint16(p.Port)) == nil {
+				continue
+			}
+			set := &mesh.EndpointSet{Key: mesh.EndpointKey{Service: s.Ref, Port: uint16(p.Port)}}
+			for _, in := range list {
+				e, to := in.endpoint, uint32(p.Port)
+				if v := p.TargetPort.IntValue(); v > 0 {
+					to = uint32(v)
+				}
+				if n, ok := in.ports[p.Name]; ok {
+					to = n
+				} else if n, ok := in.ports[p.TargetPort.StrVal]; ok && p.TargetPort.StrVal != "" {
+					to = n
+				}
+				if to > 0 && to <= 65535 {
+					e.Address = netip.AddrPortFrom(e.Address.Addr(), uint16(to))
+					set.Endpoints = append(set.Endpoints, e)
+				}
+			}
+			set.Sort()
+			t.out.Endpoints = append(t.out.Endpoints, set)
+		}
+	}
+}
+
+func isName(s string) bool {
+	return s != "" && !strings.ContainsAny(s, " /:") && strings.Trim(s, "0123456789.") != ""
+}
