@@ -21,10 +21,13 @@ import (
 	"github.com/weftmesh/weft/cli/inject"
 	"github.com/weftmesh/weft/cli/install"
 	"github.com/weftmesh/weft/cli/istio"
+	"github.com/weftmesh/weft/cli/profile"
 	"github.com/weftmesh/weft/cli/run"
+	"github.com/weftmesh/weft/cli/translate"
 	"github.com/weftmesh/weft/cli/unbuilt"
 	"github.com/weftmesh/weft/cli/uninstall"
 	"github.com/weftmesh/weft/cli/version"
+	"github.com/weftmesh/weft/cli/why"
 )
 
 // unknownCommand is how cobra's message begins, which has no type of its own.
@@ -60,6 +63,9 @@ func New(c console.Console) *cobra.Command {
 				check.New(c, flags),
 				inject.New(c, flags),
 				inject.NewUninject(c),
+				translate.New(c, flags),
+				why.New(c, flags),
+				profile.New(c, flags),
 				demo.New(),
 				run.New(c.Getenv),
 				version.New(c, flags),
@@ -69,12 +75,13 @@ func New(c console.Console) *cobra.Command {
 		},
 		"linkerd": func() []*cobra.Command {
 			return append(unbuilt.New(c, "authz", "dashboard", "diagnostics", "dg", "edges", "identity", "install-cni", "jaeger", "multicluster",
-				"policy", "profile", "prune", "routes", "smi", "stat", "tap", "top", "upgrade", "viz"),
+				"policy", "prune", "routes", "smi", "stat", "tap", "top", "upgrade", "viz"),
 				install.New(c, flags),
 				uninstall.New(c, flags),
 				check.New(c, flags),
 				inject.New(c, flags),
 				inject.NewUninject(c),
+				profile.New(c, flags),
 				version.New(c, flags),
 				completion.New(c),
 			)
