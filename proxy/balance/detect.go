@@ -116,9 +116,13 @@ func (d *Detector) Configure(c Detection, now int64) (changed bool) {
 // SetHosts says who is watched. Those that are no longer are forgotten.
 func (d *Detector) SetHosts(hosts []*Health) {
 	d.mu.Lock()
+	for _, h := range d.hosts {
+		h.watched = false
+	}
 	d.hosts = hosts
 	d.out = 0
 	for _, h := range hosts {
+		h.watched = true
 		if h.state.Load() != isIn {
 			d.out++
 		}
@@ -211,7 +215,7 @@ func (d *Detector) eject(c *Detection, h *Health, enforce uint32, now int64) boo
 
 func (d *Detector) ejectLocked(c *Detection, h *Health, enforce uint32, now int64) bool {
 	k := &c.Outlier
-	if h.state.Load() != isIn || d.config.Load() == nil {
+	if h.state.Load() != isIn || !h.watched || d.config.Load() == nil {
 		return false
 	}
 	room := uint64(d.out)*100 < uint64(k.MaxEjectionPercent)*uint64(len(d.hosts)) || k.AlwaysEjectOne && d.out == 0
@@ -267,6 +271,8 @@ func (d *Detector) accrue(a *Accrual, h *Health, o Outcome, now int64) (changed 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch state := h.state.Load(); {
+	case !h.watched: // it was taken away while the request was under way
+		return false
 	case good && state == underProbe:
 		h.backoff = 0
 		d.letIn(h)

@@ -392,3 +392,28 @@ func TestConcurrentDetection(t *testing.T) {
 		}
 	}
 }
+
+// Requests that are under way when their member is taken away say nothing about
+// those that are left.
+func TestMembersThatLeftAreNotCounted(t *testing.T) {
+	for name, c := range map[string]Detection{
+		"outliers": {Outliers: true, Outlier: DefaultOutlier()},
+		"accrual":  {Accrual: Accrual{MaxFailures: 2, MinPenalty: time.Second, MaxPenalty: time.Minute}},
+	} {
+		d := NewDetector(nil)
+		hosts := []*Health{{}, {}, {}}
+		d.Configure(c, 0)
+		d.SetHosts(hosts)
+		d.SetHosts(hosts[:2])
+		for range 10 {
+			d.Report(hosts[2], ConnectFailed, 1)
+		}
+		if out, _, _ := d.Counts(); out != 0 || hosts[2].Out() {
+			t.Errorf("%s: %d are out", name, out)
+		}
+		d.SetHosts(hosts) // it returns, as good as ever
+		if hosts[2].Out() {
+			t.Errorf("%s: a member that has returned is out", name)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type Health struct {
 	times   uint32 // multiplier of the base ejection time
 	count   uint64 // of ejections, ever
 	backoff int    // of failure accrual: how often in a row
+	watched bool   // it is among the Detector's members
 }
 
 // States of a Health.

@@ -39,6 +39,8 @@ type clusterParts struct {
 	outlier      *balance.Outlier
 	lb           lbConfigs
 	panic        float64 // percent; below 0 where it is not set
+	socket       *socket // nil for none
+	matches      bool    // transport_socket_matches are there
 }
 
 func decodeCluster(b []byte) (*cluster, error) {
@@ -72,13 +74,9 @@ func (c *clusterParts) field(f field) error {
 			return err
 		})
 	case 24:
-		return f.in("transport_socket", func(b []byte) error {
-			name, a, _, err := decodeNamedAny(b, 3)
-			if err == nil && a.url != urlRawBuffer {
-				err = unsupported("%q for every endpoint", name)
-			}
-			return err
-		})
+		return f.in("transport_socket", c.decodeSocket)
+	case 43:
+		c.matches = true
 	case 25:
 		return f.in("metadata", func(b []byte) (err error) {
 			c.meta, _, err = weftMetadata(b)
@@ -122,6 +120,9 @@ func (c *clusterParts) settle() error {
 	m := c.meta
 	c.spec.Service, c.spec.Namespace, c.spec.ServicePort = m["service"], m["namespace"], m["port"]
 	if err := c.settleKind(); err != nil {
+		return err
+	}
+	if err := c.settleSecurity(); err != nil {
 		return err
 	}
 	if err := c.settleDetection(); err != nil {

@@ -42,6 +42,13 @@ type dumpListener struct {
 	Protocol string      `json:"protocol,omitempty"`
 	Routes   string      `json:"routes,omitempty"`
 	TCP      []dumpShare `json:"tcp,omitempty"`
+	// Special are the connections that go elsewhere than TCP, most exact first.
+	Special []dumpSpecial `json:"tcpRules,omitempty"`
+}
+
+type dumpSpecial struct {
+	Match    string      `json:"match"`
+	Backends []dumpShare `json:"backends"`
 }
 
 type dumpTable struct {
@@ -54,6 +61,7 @@ type dumpRule struct {
 	Origin   string      `json:"origin,omitempty"`
 	Match    string      `json:"match"`
 	Backends []dumpShare `json:"backends"`
+	Policies []string    `json:"policies,omitempty"`
 }
 
 type dumpShare struct {
@@ -68,6 +76,7 @@ type dumpCluster struct {
 	Policy    string         `json:"policy"`
 	Timeout   string         `json:"connectTimeout"`
 	Host      string         `json:"host,omitempty"`
+	Settings  []string       `json:"settings,omitempty"`
 	Refused   string         `json:"refused,omitempty"`
 	Counters  dumpCounters   `json:"counters"`
 	Endpoints []dumpEndpoint `json:"endpoints"`
@@ -134,6 +143,9 @@ func (s *Store) dump() *dump {
 		if t := s.dests[name]; t != nil && t.made.listener != nil {
 			st := t.dest.state.Load()
 			l.Service, l.Protocol, l.TCP = st.name, st.protocol.String(), dumpShares(st.tcp.Backends())
+			for _, e := range st.tcp.Exceptions() {
+				l.Special = append(l.Special, dumpSpecial{e.String(), dumpShares(e.Split.Backends())})
+			}
 			if st.routes != nil {
 				l.Routes = st.routes.Name
 				tables[l.Routes] = st.routes
@@ -144,7 +156,7 @@ func (s *Store) dump() *dump {
 	for _, name := range sorted(tables) {
 		t := dumpTable{Name: name, Rules: []dumpRule{}}
 		for _, r := range tables[name].Rules {
-			t.Rules = append(t.Rules, dumpRule{r.Name, r.Origin, r.Matches().String(), dumpShares(r.Backends())})
+			t.Rules = append(t.Rules, dumpRule{r.Name, r.Origin, r.Matches().String(), dumpShares(r.Backends()), shortPolicies(r)})
 		}
 		d.Routes = append(d.Routes, t)
 	}
@@ -166,7 +178,7 @@ func (s *Store) dumpCluster(c *upstream.Cluster) dumpCluster {
 	sp := c.Spec()
 	out := dumpCluster{Name: sp.Name, Timeout: sp.ConnectTimeout.String(), Endpoints: []dumpEndpoint{},
 		Kind:   [...]string{"EDS", "LOGICAL_DNS", "ORIGINAL_DST", "BLACK_HOLE"}[sp.Kind],
-		Policy: sp.Balance.Algorithm.String()}
+		Policy: sp.Balance.Algorithm.String(), Settings: shortSettings(&sp)}
 	if sp.Host != "" {
 		out.Host = sp.Host + ":" + itoa(int(sp.Port))
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"testing"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -17,6 +18,7 @@ func FuzzDecode(f *testing.F) {
 		detectListener("x", "x", "c"), httpListener("x", "h"), tcpListener("x", "h", "a", "b"),
 		inboundListener(inboundChains(80, "http", false), inboundChains(0, "detect", true)), tcpListener(virtualOutbound, "o", upstream.PassthroughCluster),
 		routesTo("x", map[string]uint32{"a": 1, "b": 2}), routesWith("x", everything()), edsCluster("x"), assignmentOf("x", "10.0.0.1", "fd00::1"), rootsSecret([]byte("x")),
+		specialListener(tcpListener("x", "h:1", "c")), specialListener(detectListener("x", "h:1", "c")), renamed(originating("MUTUAL", nil)), renamed(originating("SIMPLE", nil)),
 		&discovery.DeltaDiscoveryResponse{TypeUrl: urlCluster, Nonce: "n", Resources: []*discovery.Resource{{Name: "x", Version: "1", Resource: pack(edsCluster("x"))}}, RemovedResources: []string{"y"}},
 		&structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStringValue("b")}},
 	}
@@ -41,12 +43,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		if r, err := readRoutes("x", b); err == nil {
 			l := &listener{http: &httpManager{}}
-			if _, err := compile(&inputs{listener: l, routes: r}); err != nil {
-				t.Errorf("accepted but not compiled: %v", err)
+			st, err := compile(&inputs{listener: l, routes: r})
+			if err != nil {
+				t.Fatalf("accepted but not compiled: %v", err)
+			}
+			for _, u := range st.routes.Rules {
+				shortPolicies(u)
 			}
 		}
 		if c, err := readCluster("x", b); err == nil && c.spec.Kind == upstream.Pushed && c.eds == "" && c.static == nil {
 			t.Log("a static cluster without endpoints")
+		} else if err == nil {
+			if o := c.spec.Originate; o != nil && !o.Insecure && len(o.Names) == 0 {
+				t.Errorf("TLS with anybody: %+v", o)
+			}
+			shortSettings(&c.spec)
 		}
 		if a, err := readAssignment("x", b); err == nil {
 			for _, e := range a.endpoints {
@@ -59,3 +70,6 @@ func FuzzDecode(f *testing.F) {
 		_, _, _ = weftMetadata(b)
 	})
 }
+
+// renamed calls a cluster x.
+func renamed(c *clusterv3.Cluster) *clusterv3.Cluster { c.Name = "x"; return c }

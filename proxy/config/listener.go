@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type listener struct {
 	protocol Protocol
 	http     *httpManager
 	tcp      *tcpProxy
+	// special are the chains for some of the connections that tcp is for.
+	special []chain
 }
 
 // chain is a FilterChain with its match and its one terminal filter.
@@ -40,7 +43,9 @@ type chain struct {
 	port      uint32 // 0 is every port
 	transport string
 	alpn      []string
-	tls       bool
+	names     []string       // of SNI
+	subnets   []netip.Prefix // of the original destination
+	tls       bool           // a transport socket with TLS
 	http      *httpManager
 	tcp       *tcpProxy
 }
@@ -58,6 +63,8 @@ type tcpProxy struct {
 	shares []share
 	// idle ends a connection on which nothing moves; 0 for never.
 	idle time.Duration
+	// bySource is a hash_policy.
+	bySource bool
 }
 
 func decodeListener(b []byte) (*listener, error) {
@@ -140,6 +147,19 @@ func decodeChain(b []byte) (*chain, error) {
 func (c *chain) decodeMatch(b []byte) error {
 	return eachField(b, func(f field) error {
 		switch f.num {
+		case 3:
+			return f.in("prefix_ranges["+itoa(len(c.subnets))+"]", func(b []byte) error {
+				p, err := decodePrefix(b)
+				c.subnets = append(c.subnets, p)
+				return err
+			})
+		case 11:
+			var s string
+			if err := f.str(&s); err != nil {
+				return err
+			}
+			c.names = append(c.names, strings.ToLower(s))
+			return at("server_names["+itoa(len(c.names)-1)+"]", checkServerName(s))
 		case 8:
 			if err := f.wrappedUint32(&c.port); err != nil {
 				return err
@@ -160,6 +180,48 @@ func (c *chain) decodeMatch(b []byte) error {
 		}
 		return nil
 	})
+}
+
+// decodePrefix reads a CidrRange.
+func decodePrefix(b []byte) (p netip.Prefix, err error) {
+	var text string
+	var bits uint32
+	err = eachField(b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.str(&text)
+		case 2:
+			return at("prefix_len", f.wrappedUint32(&bits))
+		}
+		return nil
+	})
+	if err != nil {
+		return p, err
+	}
+	a, e := netip.ParseAddr(text)
+	if e != nil || a.Zone() != "" {
+		return p, invalid("address_prefix %q", text)
+	}
+	if a.Is4In6() && bits >= 96 {
+		a, bits = a.Unmap(), bits-96
+	}
+	if bits > uint32(a.BitLen()) {
+		return p, invalid("prefix_len %d of %s", bits, a)
+	}
+	return netip.PrefixFrom(a, int(bits)).Masked(), nil
+}
+
+// checkServerName refuses names that no client can ask for: a star stands for
+// whole labels at the beginning only.
+func checkServerName(s string) error {
+	rest := strings.TrimPrefix(s, "*.")
+	if s == "*" {
+		rest = "x"
+	}
+	if rest == "" || len(s) > 255 || strings.ContainsAny(rest, "* /:") || rest[0] == '.' {
+		return invalid("%q: want a name, or one with *. before it", s)
+	}
+	return nil
 }
 
 func (c *chain) decodeFilter(b []byte) error {
@@ -369,6 +431,16 @@ func decodeTCPProxy(b []byte) (*tcpProxy, error) {
 			return f.in("idle_timeout", func(b []byte) (err error) {
 				t.idle, err = decodeSpan(b)
 				return err
+			})
+		case 11:
+			return f.in("hash_policy", func(b []byte) error {
+				return eachField(b, func(f field) error {
+					if f.num != 1 {
+						return unsupported("anything but source_ip (field %d)", f.num)
+					}
+					t.bySource = true
+					return nil
+				})
 			})
 		case 9, 12, 14:
 			return unsupported("metadata_match, tunneling_config and on_demand (field %d)", f.num)

@@ -15,6 +15,7 @@ func TestDamagedResources(t *testing.T) {
 	seeds := []proto.Message{
 		detectListener("x", "x", "c"), inboundListener(inboundChains(80, "http", false)), tcpListener(virtualOutbound, "o", upstream.PassthroughCluster),
 		routesTo("x", map[string]uint32{"a": 1, "b": 2}), edsCluster("x"), assignmentOf("x", "10.0.0.1", "fd00::1"), rootsSecret([]byte("x")),
+		routesWith("x", everything()), specialListener(detectListener("x", "h:1", "c")), originating("MUTUAL", nil),
 	}
 	r := rand.New(rand.NewPCG(5, 5))
 	for _, m := range seeds {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/retry"
@@ -110,6 +111,9 @@ func addNames(l *listener, rs, cs map[string]bool) {
 	}
 	if l.tcp != nil {
 		addClusters(cs, l.tcp.shares)
+	}
+	for i := range l.special {
+		addClusters(cs, l.special[i].tcp.shares)
 	}
 }
 
@@ -326,11 +330,10 @@ func compile(in *inputs) (*destState, error) {
 	st := &destState{protocol: l.protocol}
 	if l.tcp != nil {
 		st.name = l.tcp.stat
-		sp, err := route.NewSplit(backends(in, l.tcp.shares))
+		sp, err := connections(in, l)
 		if err != nil {
 			return nil, err
 		}
-		sp.Idle = l.tcp.idle
 		st.tcp = sp
 	}
 	if l.http != nil {
@@ -352,6 +355,42 @@ func compile(in *inputs) (*destState, error) {
 		st.name = l.name
 	}
 	return st, nil
+}
+
+// connections is the choice for connections without HTTP.
+func connections(in *inputs, l *listener) (*route.Split, error) {
+	split := func(t *tcpProxy) (*route.Split, error) {
+		s, err := route.NewSplit(backends(in, t.shares))
+		if err == nil {
+			s.Idle, s.BySource = t.idle, t.bySource
+		}
+		return s, err
+	}
+	rest, err := split(l.tcp)
+	if err != nil || len(l.special) == 0 {
+		return rest, err
+	}
+	var list []route.Exception
+	for i := range l.special {
+		c := &l.special[i]
+		s, err := split(c.tcp)
+		if err != nil {
+			return nil, at("filter_chains", err)
+		}
+		names, subnets := c.names, c.subnets
+		if names == nil {
+			names = []string{""}
+		}
+		if subnets == nil {
+			subnets = []netip.Prefix{{}}
+		}
+		for _, n := range names {
+			for _, p := range subnets {
+				list = append(list, route.Exception{Name: n, TLS: c.transport == tlsProto, To: p, Split: s})
+			}
+		}
+	}
+	return rest.Except(list), nil
 }
 
 // Statuses of backends without a cluster.

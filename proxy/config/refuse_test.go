@@ -95,7 +95,7 @@ func TestRefusals(t *testing.T) {
 		"unknown network filter": {listener(func(l *listenerv3.Listener) {
 			l.DefaultFilterChain.Filters[0].ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: pack(&rbacv3.RBAC{})}
 		}), "rbac"},
-		"unknown chain condition": {listener(func(l *listenerv3.Listener) { l.FilterChains[0].FilterChainMatch.ServerNames = []string{"a"} }), "filter_chains[0]: filter_chain_match"},
+		"unknown chain condition": {listener(func(l *listenerv3.Listener) { l.FilterChains[0].FilterChainMatch.SourcePorts = []uint32{1} }), "filter_chains[0]: filter_chain_match"},
 		"TLS for a destination":   {listener(func(l *listenerv3.Listener) { l.DefaultFilterChain.TransportSocket = tls }), "transport_socket"},
 		"other detection":         {listener(func(l *listenerv3.Listener) { l.FilterChains[0].FilterChainMatch.ApplicationProtocols = []string{"h2"} }), "filter_chains"},
 		"unknown HTTP filter": {manage(func(m *hcmv3.HttpConnectionManager) {

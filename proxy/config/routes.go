@@ -31,6 +31,8 @@ type rule struct {
 	// names but no clusters yet, and its budget is named by budget.
 	traffic *route.Traffic
 	budget  budgetSpec
+	// floor is the least pause before a retry.
+	floor time.Duration
 }
 
 // ask makes sure that the rule has a traffic.
@@ -171,6 +173,9 @@ func decodeRule(b []byte) (*rule, error) {
 	if err == nil {
 		u.headers, err = step(&req, &resp)
 	}
+	if u.floor > 0 && u.traffic != nil && u.traffic.Retry != nil {
+		u.traffic.Retry.Floor = u.floor
+	}
 	if held > 0 {
 		u.ask().MaxHeld = int(min(held, maxHeld))
 	}
@@ -195,27 +200,6 @@ const maxHeld = 1 << 20
 func (u *rule) spec() route.RuleSpec {
 	return route.RuleSpec{Name: u.name, Origin: u.origin, Stat: cmp.Or(u.stat, u.origin), Match: u.match, Headers: u.headers,
 		Status: int(u.status), Traffic: u.traffic}
-}
-
-// decodeMetadata reads what is ours: the origin, and Linkerd's retry budget.
-func (u *rule) decodeMetadata(b []byte) error {
-	m, _, err := weftMetadata(b)
-	u.origin = m["origin"]
-	if err != nil || m["retry_budget_ratio"] == "" {
-		return err
-	}
-	if u.budget.ratio, err = strconv.ParseFloat(m["retry_budget_ratio"], 64); err != nil || !(u.budget.ratio >= 0 && u.budget.ratio <= 1000) {
-		return invalid("weft.retry_budget_ratio %q", m["retry_budget_ratio"])
-	}
-	n, err := strconv.ParseUint(cmp.Or(m["retry_budget_min_per_second"], "0"), 10, 31)
-	if err != nil {
-		return invalid("weft.retry_budget_min_per_second %q", m["retry_budget_min_per_second"])
-	}
-	u.budget.min = uint32(n)
-	if u.budget.ttl, err = time.ParseDuration(m["retry_budget_ttl"]); err != nil || u.budget.ttl < time.Second || u.budget.ttl > time.Hour {
-		return invalid("weft.retry_budget_ttl %q: want 1s to 1h", m["retry_budget_ttl"])
-	}
-	return nil
 }
 
 func (u *rule) decodeDirect(b []byte) error {

@@ -18,7 +18,11 @@ type budgetSpec struct {
 // maxRetries bounds what a configuration can multiply a request by.
 const maxRetries = 100
 
-const previousHosts = "envoy.retry_host_predicates.previous_hosts"
+// What may be asked for of another try's endpoint.
+const (
+	previousHosts      = "envoy.retry_host_predicates.previous_hosts"
+	previousPriorities = "envoy.retry_priorities.previous_priorities"
+)
 
 // decodeRetry reads a RetryPolicy. One without retry_on leaves the proxy's own
 // safe retries, unless num_retries is 0.
@@ -44,6 +48,16 @@ func (u *rule) decodeRetry(b []byte) error {
 			return f.in("retry_host_predicate", func(b []byte) error {
 				name, _, _, err := decodeNamedAny(b, 3)
 				if err == nil && name != previousHosts {
+					err = unsupported("%q", name)
+				}
+				p.AvoidPrevious = true
+				return err
+			})
+		case 4:
+			// Another priority is taken where the first has no other endpoint.
+			return f.in("retry_priority", func(b []byte) error {
+				name, _, _, err := decodeNamedAny(b, 3)
+				if err == nil && name != previousPriorities {
 					err = unsupported("%q", name)
 				}
 				p.AvoidPrevious = true

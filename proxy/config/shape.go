@@ -39,7 +39,7 @@ func readListener(name string, b []byte) (*listener, error) {
 
 // outboundFate reads virtualOutbound: a TCP proxy to one of two clusters.
 func outboundFate(l *listener) (Fate, error) {
-	if len(l.chains) == 0 && l.def != nil && l.def.tcp != nil && len(l.def.tcp.shares) == 1 {
+	if len(l.chains) == 0 && l.def != nil && !l.def.conditional() && l.def.tcp != nil && len(l.def.tcp.shares) == 1 {
 		switch l.def.tcp.shares[0].cluster {
 		case upstream.PassthroughCluster:
 			return AllowAny, nil
@@ -64,23 +64,51 @@ func (l *listener) destination() error {
 		l.protocol, l.http = HTTP, l.api
 	case l.def == nil:
 		return invalid("default_filter_chain is missing")
-	case l.def.tls || l.def.port != 0 || l.def.transport != "" || l.def.alpn != nil:
+	case l.def.tls || l.def.conditional():
 		return invalid("default_filter_chain: a condition or a transport socket")
-	case len(l.chains) == 0 && l.def.http != nil:
+	case l.def.http != nil:
 		l.protocol, l.http = HTTP, l.def.http
-	case len(l.chains) == 0:
-		l.protocol, l.tcp = TCP, l.def.tcp
-	case len(l.chains) == 1 && l.chains[0].detects() && l.def.tcp != nil:
-		l.protocol, l.http, l.tcp = Detect, l.chains[0].http, l.def.tcp
+		if len(l.chains) > 0 {
+			return unsupported("filter_chains beside a default_filter_chain with HTTP")
+		}
 	default:
-		return unsupported("these filter_chains: want none, or one for application protocols http/1.1 and h2c with HTTP beside a default_filter_chain with tcp_proxy")
+		return l.connections()
 	}
 	return nil
 }
 
+// connections settles a listener whose other connections are bytes.
+func (l *listener) connections() error {
+	l.protocol, l.tcp = TCP, l.def.tcp
+	rules := 0
+	for i := range l.chains {
+		c := &l.chains[i]
+		switch {
+		case c.detects() && l.http == nil:
+			l.protocol, l.http = Detect, c.http
+			continue
+		case c.tcp == nil, c.port != 0, c.alpn != nil, c.transport != "" && c.transport != tlsProto, !c.conditional():
+			return unsupported("filter_chains[%d]: want one for application protocols http/1.1 and h2c with HTTP, and others for server_names or prefix_ranges with tcp_proxy", i)
+		}
+		if rules += max(len(c.names), 1) * max(len(c.subnets), 1); rules > maxSpecial {
+			return unsupported("filter_chains: more than %d server_names and prefix_ranges", maxSpecial)
+		}
+		l.special = append(l.special, *c)
+	}
+	return nil
+}
+
+// maxSpecial bounds what a connection is compared with.
+const maxSpecial = 4096
+
+// conditional says whether a chain has a condition at all.
+func (c *chain) conditional() bool {
+	return c.port != 0 || c.transport != "" || c.alpn != nil || c.names != nil || c.subnets != nil
+}
+
 // detects says whether a chain is for what turns out to be HTTP.
 func (c *chain) detects() bool {
-	return c.isHTTPDetection() && c.http != nil && c.port == 0 && (c.transport == "" || c.transport == rawBuffer)
+	return c.isHTTPDetection() && c.http != nil && c.port == 0 && c.names == nil && c.subnets == nil && (c.transport == "" || c.transport == rawBuffer)
 }
 
 const (
@@ -128,6 +156,9 @@ func inboundPolicy(l *listener) (*policy.Inbound, error) {
 func (p *portChains) add(c *chain) error {
 	if err := c.toApplication(); err != nil {
 		return err
+	}
+	if c.names != nil || c.subnets != nil {
+		return unsupported("filter_chain_match with server_names or prefix_ranges")
 	}
 	mutual := c.transport == tlsProto && len(c.alpn) > 0
 	for _, a := range c.alpn {

@@ -44,7 +44,7 @@ func everything() *routev3.Route {
 		RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(10, typev3.FractionalPercent_HUNDRED)}},
 		StatPrefix: "stat",
 		Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"weft": structOf("origin", "ServiceProfile a/b", "retry_budget_ratio", "0.2",
-			"retry_budget_min_per_second", "10", "retry_budget_ttl", "10s")}},
+			"retry_budget_min_per_second", "10", "retry_budget_ttl", "10s", "response_timeout", "2s", "response_classes", "500-599:fail,404-404:ok")}},
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			"envoy.filters.http.cors": pack(&corsv3.CorsPolicy{AllowOriginStringMatch: []*matcherv3.StringMatcher{exact("https://a")}, AllowMethods: "GET", MaxAge: "60",
 				AllowCredentials: wrapperspb.Bool(true), ForwardNotMatchingPreflights: wrapperspb.Bool(false)}),
@@ -60,7 +60,8 @@ func everything() *routev3.Route {
 			HostRewriteSpecifier: &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: "inner:80"},
 			RetryPolicy: &routev3.RetryPolicy{RetryOn: "5xx,unavailable", NumRetries: wrapperspb.UInt32(4), PerTryTimeout: durationpb.New(time.Second),
 				RetryHostPredicate:   []*routev3.RetryPolicy_RetryHostPredicate{{Name: previousHosts, ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: pack(&previousv3.PreviousHostsPredicate{})}}},
-				RetriableStatusCodes: []uint32{409, 429}, RetryBackOff: &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(time.Millisecond)}, HostSelectionRetryMaxAttempts: 5},
+				RetriableStatusCodes: []uint32{409, 429}, RetryBackOff: &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(time.Millisecond)}, HostSelectionRetryMaxAttempts: 5,
+				RetryPriority: &routev3.RetryPolicy_RetryPriority{Name: previousPriorities}},
 			RequestMirrorPolicies: []*routev3.RouteAction_RequestMirrorPolicy{{Cluster: clusterB, DisableShadowHostSuffixAppend: true, RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(50, 0)}}},
 			HashPolicy: []*routev3.RouteAction_HashPolicy{
 				{Terminal: true, PolicySpecifier: &routev3.RouteAction_HashPolicy_Header_{Header: &routev3.RouteAction_HashPolicy_Header{HeaderName: "X-User"}}},
@@ -92,7 +93,8 @@ func TestTrafficRoundTrip(t *testing.T) {
 		t.Errorf("rewrite: %+v", w)
 	}
 	tr.CORS, tr.Rewrite = nil, nil
-	want := route.Traffic{Timeout: 3 * time.Second, TryTimeout: time.Second,
+	want := route.Traffic{Timeout: 3 * time.Second, TryTimeout: time.Second, Response: 2 * time.Second,
+		Classes: []route.Class{{Min: 500, Max: 599, Failure: true}, {Min: 404, Max: 404}},
 		Retry:   &retry.Policy{On: retry.ServerError | retry.Unavailable, Retries: 4, Base: time.Millisecond, Statuses: []uint32{409, 429}, AvoidPrevious: true},
 		Delay:   &route.Delay{For: time.Second, Share: 100},
 		Abort:   &route.Abort{GRPC: 14, Share: 7},

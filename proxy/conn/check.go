@@ -47,18 +47,23 @@ func (c *Conn) readableNow() bool {
 // merely ended its sending side (FIN) may still wait for what it is owed, and
 // is not gone. Unread bytes hide nothing. It may be called while another
 // goroutine reads.
-func (c *Conn) PeerGone() bool {
+func (c *Conn) PeerGone() bool { return c.peerGone(false) }
+
+// PeerEnded is PeerGone, and true for a peer that ended its sending side too.
+func (c *Conn) PeerEnded() bool { return c.peerGone(true) }
+
+func (c *Conn) peerGone(ended bool) bool {
 	if c.closed.Load() {
 		return true
 	}
 	if c.under != nil {
-		return c.under.PeerGone()
+		return c.under.peerGone(ended)
 	}
 	if c.rc == nil {
 		return false
 	}
 	failed := false
-	if c.rc.Control(func(fd uintptr) { failed = sysFailed(fd) }) != nil {
+	if c.rc.Control(func(fd uintptr) { failed = sysFailed(fd, ended) }) != nil {
 		return true
 	}
 	return failed

@@ -57,21 +57,25 @@ type pollFD struct {
 	events, revents int16
 }
 
-// What poll(2) tells unasked.
+// What poll(2) tells unasked, and that the peer has ended its direction.
 const (
-	pollErr = 0x8
-	pollHup = 0x10
+	pollErr   = 0x8
+	pollHup   = 0x10
+	pollRdHup = 0x2000
 )
 
 // sysFailed tells whether the socket has an error, or both of its directions
-// have ended; it does not wait.
-func sysFailed(fd uintptr) bool {
+// have ended, or, with ended, the peer's; it does not wait.
+func sysFailed(fd uintptr, ended bool) bool {
 	p := pollFD{fd: int32(fd)}
+	if ended {
+		p.events = pollRdHup
+	}
 	var now syscall.Timespec
 	for {
 		n, _, e := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
 		if e != syscall.EINTR {
-			return e == 0 && n == 1 && p.revents&(pollErr|pollHup) != 0
+			return e == 0 && n == 1 && p.revents&(pollErr|pollHup|pollRdHup) != 0
 		}
 	}
 }

@@ -15,7 +15,7 @@ func sysWrite(uintptr, *[2]syscall.Iovec, []byte, []byte) (int, syscall.Errno) {
 
 func sysPeek(uintptr, *[1]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
 
-func sysFailed(uintptr) bool { return false }
+func sysFailed(uintptr, bool) bool { return false }
 
 type control struct{}
 

@@ -80,6 +80,24 @@ func (c *Conn) WriteFrom(src *Conn) (int, error) {
 	return n, err
 }
 
+// WriteMine is Write of memory that the caller does not look at meanwhile: p, and
+// the byte behind it, which exists, are written to and restored. It is encrypted
+// from where it lies.
+func (c *Conn) WriteMine(p []byte) (int, error) {
+	if c.own == nil || len(p) <= record {
+		return c.Write(p)
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.own.ended {
+		return 0, errEnded
+	}
+	if err := c.sealOut(); err != nil {
+		return 0, err
+	}
+	return c.sealAll(p, true)
+}
+
 // limit is how much the output buffer gathers: plaintext of one record in front
 // of TLS, so that it becomes one record.
 func (c *Conn) limit() int {

@@ -91,6 +91,9 @@ func newOp(name, value string, a Action) op {
 // IsZero says whether nothing changes.
 func (o *HeaderOps) IsZero() bool { return len(o.ops)+len(o.remove) == 0 }
 
+// Count is how many changes there are.
+func (o *HeaderOps) Count() int { return len(o.ops) + len(o.remove) }
+
 func (o *HeaderOps) formats() bool {
 	for i := range o.ops {
 		if o.ops[i].format != nil {

@@ -132,6 +132,9 @@ func (x *Exchange) End(o Outcome) time.Time {
 		}
 		if x.extra != nil {
 			r.Flags = x.extra.flags(r.Flags)
+			if r.Error == "" {
+				r.Judged = telemetry.Judgement(x.judge(o.Status))
+			}
 		}
 		h.Response(&r)
 	}

@@ -13,7 +13,9 @@ import (
 type clock struct {
 	wheel   *timer.Wheel
 	request time.Duration // from the end of the request on; 0 for no bound
-	once    time.Duration // of a try; 0 for no bound
+	once    time.Duration // of a try until its response begins; 0 for no bound
+	// response is of a try too, until its response ends; 0 for no bound.
+	response time.Duration
 
 	mu       sync.Mutex
 	alarm    timer.Timer
@@ -23,8 +25,9 @@ type clock struct {
 	held     bool      // a fault's delay lasts: the request's time has not begun
 	end      time.Time // of the request; zero for none (yet)
 	tryEnd   time.Time
-	over     bool // the request's time
-	late     bool // the try's time
+	respEnd  time.Time // of the try's response; it is tryEnd's too until that has begun
+	over     bool      // the request's time
+	late     bool      // the try's time
 	waiting  chan struct{}
 }
 
@@ -94,10 +97,23 @@ func (c *clock) begin(now time.Time) {
 	if c.request > 0 {
 		c.until(now.Add(c.request))
 	}
-	if c.try != nil && c.once > 0 {
-		c.tryEnd = now.Add(c.once)
+	if c.try != nil {
+		c.beginTry(now)
 	}
 	c.arm(now)
+}
+
+// beginTry lets the time of a try run. It is called with the lock.
+func (c *clock) beginTry(now time.Time) {
+	if c.once > 0 {
+		c.tryEnd = now.Add(c.once)
+	}
+	if c.response > 0 {
+		c.respEnd = now.Add(c.response)
+		if c.tryEnd.IsZero() || c.respEnd.Before(c.tryEnd) {
+			c.tryEnd = c.respEnd
+		}
+	}
 }
 
 func (c *clock) completed() {
@@ -130,9 +146,9 @@ func (c *clock) sent(t Try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.try, c.late = t, false
-	if c.once > 0 && c.complete {
+	if c.complete && (c.once > 0 || c.response > 0) {
 		now := time.Now()
-		c.tryEnd = now.Add(c.once)
+		c.beginTry(now)
 		c.arm(now)
 	}
 	if c.over && t != nil {
@@ -148,19 +164,23 @@ func (c *clock) disarm() (late bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.try, c.tryEnd = nil, time.Time{}
+	c.try, c.tryEnd, c.respEnd = nil, time.Time{}, time.Time{}
 	return c.late
 }
 
-// answered ends the time of the try, whose response has begun; that of the
-// request goes on.
+// answered ends the time of the try until its response begins; what bounds the
+// response bounds the request from now on, since there is no other try.
 func (c *clock) answered() {
 	if !c.limited() {
 		return
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.tryEnd = time.Time{}
-	c.mu.Unlock()
+	if !c.respEnd.IsZero() && !c.over {
+		c.until(c.respEnd)
+		c.arm(time.Now())
+	}
 }
 
 func (c *clock) timedOut() bool {

@@ -68,6 +68,8 @@ type Downstream struct {
 	Destination netip.AddrPort
 	// Client is where the connection comes from; zero where nobody needs it.
 	Client netip.AddrPort
+	// BySource chooses the endpoints of bytes by the address of Client.
+	BySource bool
 	// Peer is the identity that the client proved; zero without mutual TLS.
 	Peer identity.ID
 	// Mutual says that the client is a peer's proxy on mutual TLS: it may hear

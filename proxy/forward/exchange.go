@@ -200,6 +200,9 @@ func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) 
 		}
 	case x.Verdict.Unprocessed && x.Again(NotProcessed, replayable, reused):
 		return true
+	case x.Verdict.Reset && x.idempotent && x.Again(NotProcessed, replayable, reused):
+		// As after a reset between us and it, which answered has counted already.
+		return true
 	}
 	if x.extra != nil {
 		x.respond(r)
@@ -213,6 +216,10 @@ func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) 
 // status comes last is told by End.
 func (x *Exchange) answered(r *http.Response) {
 	code, latency := telemetry.NoGRPC, x.head.Sub(x.sent)
+	if v := x.judge(r.Status); v != route.Unsaid {
+		x.Endpoint.Answered(x.head, judged(v, r.Status), code, latency)
+		return
+	}
 	if x.grpc {
 		if code = grpcStatus(nil, r.Fields); code == telemetry.NoGRPC && r.Status == 200 {
 			x.trailing = true
@@ -221,6 +228,25 @@ func (x *Exchange) answered(r *http.Response) {
 		}
 	}
 	x.Endpoint.Answered(x.head, r.Status, code, latency)
+}
+
+// judge is what the rule says of a status.
+func (x *Exchange) judge(status int) route.Verdict {
+	if x.extra == nil {
+		return route.Unsaid
+	}
+	return x.extra.traffic.Judge(status)
+}
+
+// judged is a status that counts as what the rule makes of another.
+func judged(v route.Verdict, status int) int {
+	switch {
+	case v == route.Success:
+		return 200
+	case status < 500:
+		return 500
+	}
+	return status
 }
 
 // broke tells it of a try that got no answer.

@@ -35,6 +35,7 @@ func (w *work) multiplex(client *h2.Client) (r result, busy bool) {
 	default:
 		u = w.upload(streamSink{st}, b.held[n:])
 	}
+	w.sends = u
 	w.s.guard.wait(w, w.x.sent)
 	var p []byte
 	var last bool
@@ -77,7 +78,7 @@ func (w *work) lost(st *h2.Stream, u *upload, err error) result {
 		w.x.Endpoint.Fail()
 	}
 	st.Reset(h2.CodeCancel)
-	if gone := u.stop() || w.s.c.PeerGone(); gone {
+	if gone := u.stop() || w.s.guard.gone(); gone {
 		return w.broken(0, true)
 	}
 	// The first stream of a connection cannot have crossed its idle end.
@@ -94,6 +95,7 @@ func (w *work) lost(st *h2.Stream, u *upload, err error) result {
 // pass passes the response on. p is what is here of its body, and last says
 // that it is all.
 func (w *work) pass(st *h2.Stream, u *upload, p []byte, last bool) result {
+	w.s.guard.begun.Store(true)
 	if w.x.Head(&w.resp, !w.body.begun, st.ID() > 1) {
 		w.s.guard.rest()
 		st.Reset(h2.CodeCancel)

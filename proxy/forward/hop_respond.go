@@ -68,20 +68,25 @@ func (r *relay) copyBody(up *upstream.HTTP1, rf h1.Framing) (n int64, side h1.Si
 	rd.Reset(up.Conn, rf)
 	r.mem = r.mem[:0] // what was held of the request has been sent
 	end := false
+	first := r.mem
 	for !end && len(r.mem) < maxBatch && rd.Ready() {
 		p, err := rd.Next()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, h1.ReadSide, err
 		}
 		end = err != nil
+		if first = p; len(r.mem) == 0 && len(p) >= maxBatch {
+			break // a long piece goes from where it lies
+		}
 		r.mem = append(r.mem, p...)
+		first = r.mem
 	}
-	n = int64(len(r.mem))
+	n = int64(len(first))
 	trailers := rd.Trailers()
 	if !end {
 		trailers = nil
 	}
-	if _, err = r.down.WriteResponse(&r.resp, r.mem, trailers, end); err != nil {
+	if _, err = r.down.WriteResponse(&r.resp, first, trailers, end); err != nil {
 		return n, h1.WriteSide, err
 	}
 	for !end {

@@ -379,8 +379,9 @@ func TestHopBackpressure(t *testing.T) {
 // A body that is still being sent when its client leaves ends as what it is: cut
 // off.
 func TestHopUploadIsCutOff(t *testing.T) {
-	got := make(chan error, 1)
+	began, got := make(chan struct{}, 1), make(chan error, 1)
 	a := both(t, func(_ nethttp.ResponseWriter, r *nethttp.Request) {
+		began <- struct{}{}
 		_, err := io.Copy(io.Discard, r.Body)
 		got <- err
 	})
@@ -388,10 +389,9 @@ func TestHopUploadIsCutOff(t *testing.T) {
 	for _, framing := range []string{"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "Content-Length: 100000\r\n\r\nhello"} {
 		c, _ := ask(t, out)
 		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing)
-		time.AfterFunc(20*time.Millisecond, func() {
-			_ = c.(*net.TCPConn).SetLinger(0)
-			c.Close()
-		})
+		<-began
+		_ = c.(*net.TCPConn).SetLinger(0)
+		c.Close()
 		select {
 		case err := <-got:
 			if err == nil {

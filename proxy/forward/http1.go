@@ -56,6 +56,7 @@ type work struct {
 	// up or stream is where the current try was sent.
 	up     *upstream.HTTP1
 	stream h2.Ref
+	sends  *upload // of the current try; nil for none
 	// out is what a connection for this request alone is sent first: the head,
 	// and the body where it is held whole and not chunked.
 	out []byte
@@ -81,6 +82,11 @@ func (w *work) free() {
 
 // Abort ends the current try: the client has gone.
 func (w *work) Abort() { w.Expire(false) }
+
+// Asks implements aborter. A client that said that the request is its last may
+// end its side behind it, and one whose body is still being passed on is met by
+// whoever does that.
+func (w *work) Asks() bool { return !w.in.Close && !w.old && w.sends.complete() }
 
 // Expire implements Try.
 func (w *work) Expire(hard bool) {

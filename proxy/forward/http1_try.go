@@ -126,6 +126,7 @@ func (w *work) direct(ctx context.Context, up *upstream.HTTP1) result {
 	w.x.Sent(w)
 	u, err := w.send(up)
 	if err == nil {
+		w.sends = u
 		w.s.guard.wait(w, w.x.sent)
 		var n int
 		var rf h1.Framing
@@ -136,7 +137,7 @@ func (w *work) direct(ctx context.Context, up *upstream.HTTP1) result {
 	w.s.guard.rest()
 	reused := up.Reused
 	up.Abort()
-	if gone := u.stop() || w.s.c.PeerGone(); gone {
+	if gone := u.stop() || w.s.guard.gone(); gone {
 		return w.broken(0, true)
 	}
 	if w.x.Again(Reset, !w.body.begun, reused) {
@@ -237,6 +238,7 @@ func (w *work) interim() error {
 
 // respond passes the response on.
 func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int, rf h1.Framing) result {
+	w.s.guard.begun.Store(true)
 	if w.x.Head(&w.resp, !w.body.begun, up.Reused) {
 		w.s.guard.rest()
 		up.Discard(n)

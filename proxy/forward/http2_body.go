@@ -201,6 +201,21 @@ func (b *body2) stopped() bool {
 	return b.stopping
 }
 
+// cut is stop for a response that is over, after which up takes nothing: nothing
+// of the exchange is used afterwards.
+func (b *body2) cut(up *h2.Stream) {
+	if b.done == nil {
+		return
+	}
+	select {
+	case <-b.done:
+	default:
+		// Whoever waits for its windows may wait for ever.
+		up.Reset(h2.CodeCancel)
+	}
+	b.stop()
+}
+
 // stop ends the sending; the stream that it sends on has ended or been reset.
 func (b *body2) stop() {
 	if b.done == nil {

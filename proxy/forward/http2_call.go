@@ -255,6 +255,7 @@ func (c *call) respond(up *h2.Stream, p []byte, last bool) {
 	if err == nil && !grpc {
 		c.body.finish()
 	}
+	c.body.cut(up)
 	switch {
 	case err == nil && grpc:
 		o.GRPC = grpcStatus(up.Trailers(), c.resp.Fields)

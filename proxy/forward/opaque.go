@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/tcp"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -29,6 +30,9 @@ type Flow struct {
 func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Flow, error) {
 	var choice upstream.Choice
 	choice.Reset(d.Destination)
+	if d.BySource {
+		choice.SetHash(route.HashAddress(d.Client.Addr()))
+	}
 	for {
 		e, err := cluster.Pick(ctx, &choice)
 		if err != nil {

@@ -92,9 +92,9 @@ func (x *Exchange) manage(r *http.Request) *Failure {
 			return f
 		}
 	}
-	if t.Timeout > 0 || t.Stream > 0 || t.TryTimeout > 0 {
+	if t.Timeout > 0 || t.Stream > 0 || t.TryTimeout > 0 || t.Response > 0 {
 		c := &e.clock
-		c.wheel, c.request, c.once = &d.Watch.wheel, t.Timeout, t.TryTimeout
+		c.wheel, c.request, c.once, c.response = &d.Watch.wheel, t.Timeout, t.TryTimeout, t.Response
 		if t.Stream > 0 {
 			c.until(x.start.Add(t.Stream))
 			c.arm(time.Now())

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
@@ -39,10 +40,17 @@ type guard struct {
 	deadline time.Time // of what the client owes; zero for nothing
 	up       aborter   // where a response is being waited for
 	since    time.Time
+	left     bool        // the request was given up: the client has ended its side
+	begun    atomic.Bool // the response
 }
 
 // aborter is what a response is being waited for on: it must not block.
-type aborter interface{ Abort() }
+type aborter interface {
+	Abort()
+	// Asks says that the client has more to say on the connection than what has
+	// come: if it ends its side instead, nobody waits for the response.
+	Asks() bool
+}
 
 // add begins to watch a connection.
 func (w *Watch) add(c *conn.Conn, l Limits) *guard {
@@ -119,7 +127,16 @@ func (g *guard) wait(up aborter, now time.Time) {
 	g.up = up
 	g.since = now
 	g.deadline = time.Time{}
+	g.left = false
+	g.begun.Store(false)
 	g.mu.Unlock()
+}
+
+// gone says whether the request was given up because its client has left.
+func (g *guard) gone() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.left || g.down.PeerGone()
 }
 
 // rest says that nobody owes anything.
@@ -139,7 +156,11 @@ func (g *guard) act(now time.Time) {
 		// A deadline in the past wakes the reader.
 		g.down.SetReadDeadline(time.Unix(1, 0))
 	}
-	if g.up != nil && now.Sub(g.since) > patience && g.down.PeerGone() {
+	if g.up == nil || now.Sub(g.since) <= patience {
+		return
+	}
+	if g.down.PeerGone() || !g.begun.Load() && g.up.Asks() && g.down.PeerEnded() {
+		g.left = true
 		g.up.Abort()
 		g.up = nil
 	}

@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
@@ -136,7 +135,13 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 	d.Routes = p.routes(ctx, name, t)
 	switch t.Protocol() {
 	case config.TCP:
-		p.opaque(ctx, c, d, t, telemetry.Loopback)
+		if split := t.TCP(); !split.ByName() {
+			p.opaque(ctx, c, d, split.For(route.Connection{To: d.Destination.Addr()}), telemetry.Loopback)
+			return
+		}
+		// What the client asks for decides; one that is silent may wait for its
+		// server to speak.
+		p.detect(ctx, c, d, t, false)
 	case config.HTTP:
 		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, nil)
 		if err != nil {
@@ -146,21 +151,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		}
 		p.http(ctx, c, d, got.Kind)
 	case config.Detect:
-		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, func(ctx context.Context) (*forward.Flow, error) { return p.connect(ctx, d, t) })
-		switch {
-		case err != nil:
-			p.opts.Log.Debug("connection without a word", "destination", d.Name, "error", err)
-			d.Turned(telemetry.Loopback, err)
-			c.Abort()
-		case got.Flow != nil:
-			p.carry(ctx, c, got.Flow, telemetry.Loopback)
-		case got.Kind == sniff.HTTP1 || got.Kind == sniff.HTTP2:
-			p.http(ctx, c, d, got.Kind)
-		case got.Kind == sniff.TLS:
-			p.opaque(ctx, c, d, t, telemetry.OpaqueTLS)
-		default:
-			p.opaque(ctx, c, d, t, telemetry.Loopback)
-		}
+		p.detect(ctx, c, d, t, true)
 	}
 }
 
@@ -189,38 +180,6 @@ func (p *Proxy) http(ctx context.Context, c *conn.Conn, d *forward.Downstream, k
 		return
 	}
 	forward.ServeHTTP1(ctx, c, d)
-}
-
-// errNoBackend means that the share of a split that was chosen cannot be used.
-var errNoBackend = errors.New("the backend cannot be used")
-
-func (p *Proxy) connect(ctx context.Context, d *forward.Downstream, t *target) (*forward.Flow, error) {
-	split := t.TCP()
-	b := split.Pick(random())
-	if b == nil || b.Cluster == nil {
-		return nil, errNoBackend
-	}
-	f, err := forward.Connect(ctx, d, b.Cluster)
-	if err == nil {
-		f.Idle = split.Idle
-	}
-	return f, err
-}
-
-func (p *Proxy) opaque(ctx context.Context, c *conn.Conn, d *forward.Downstream, t *target, kind telemetry.TLS) {
-	f, err := p.connect(ctx, d, t)
-	if err != nil {
-		p.opts.Log.Debug("connection refused", "destination", d.Name, "error", err)
-		d.Turned(kind, err)
-		c.Abort()
-		return
-	}
-	p.carry(ctx, c, f, kind)
-}
-
-func (p *Proxy) carry(ctx context.Context, c *conn.Conn, f *forward.Flow, kind telemetry.TLS) {
-	defer p.opts.Activity.Begin()()
-	f.Carry(ctx, c, kind)
 }
 
 // lookup finds the destination, and what was learned of it.

@@ -112,7 +112,7 @@ func BenchmarkHTTP1Policies(b *testing.B) {
 }
 
 func policies() *route.Traffic {
-	return &route.Traffic{Timeout: time.Minute, TryTimeout: 10 * time.Second, Budget: retry.NewBudget(0.2, 10, 10*time.Second, time.Now()),
+	return &route.Traffic{Timeout: time.Minute, TryTimeout: 10 * time.Second, Response: 20 * time.Second, Classes: []route.Class{{Min: 500, Max: 599, Failure: true}}, Budget: retry.NewBudget(0.2, 10, 10*time.Second, time.Now()),
 		Retry: &retry.Policy{On: retry.ServerError | retry.Reset, Retries: 2, AvoidPrevious: true}}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/weftmesh/weft/proxy/policy"
 )
 
+// A client that says that its request is the last one may end its side behind it.
 func TestHalfClosedClientGetsItsResponse(t *testing.T) {
 	cancelled := make(chan struct{}, 1)
 	// Longer than the watch's patience and tick together.
@@ -28,7 +29,7 @@ func TestHalfClosedClientGetsItsResponse(t *testing.T) {
 		}
 	})
 	w := dial(t, url)
-	io.WriteString(w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	io.WriteString(w, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	w.Conn.(*net.TCPConn).CloseWrite()
 	r := w.response("GET")
 	b, err := io.ReadAll(r.Body)
@@ -38,6 +39,60 @@ func TestHalfClosedClientGetsItsResponse(t *testing.T) {
 	select {
 	case <-cancelled:
 		t.Error("the request was given up")
+	default:
+	}
+}
+
+// One that did not, and ends its side before the response begins, has left: its
+// request is not made elsewhere either. A response that has begun goes on.
+func TestClientThatClosesEndsItsRequest(t *testing.T) {
+	begun, ended := make(chan string, 10), make(chan string, 10)
+	url, _, _ := pair(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		begun <- r.URL.Path
+		if r.URL.Path == "/slow" {
+			http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
+				ended <- r.URL.Path
+			case <-time.After(3 * time.Second):
+				io.WriteString(w, "late")
+			}
+			return
+		}
+		<-r.Context().Done()
+		ended <- r.URL.Path
+	})
+	for path, send := range map[string]string{
+		"/get":  "GET /get HTTP/1.1\r\nHost: a\r\n\r\n",
+		"/post": "POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+	} {
+		w := dial(t, url)
+		io.WriteString(w, send)
+		if got := <-begun; got != path {
+			t.Fatal(got)
+		}
+		w.Conn.Close()
+		select {
+		case got := <-ended:
+			if got != path {
+				t.Error(got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: the application still works for a client that has left", path)
+		}
+	}
+	w := dial(t, url)
+	io.WriteString(w, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+	r := w.response("GET")
+	w.Conn.(*net.TCPConn).CloseWrite()
+	if b, err := io.ReadAll(r.Body); string(b) != "late" || err != nil {
+		t.Errorf("a response that had begun: %q %v", b, err)
+	}
+	<-begun
+	select {
+	case path := <-begun:
+		t.Errorf("%s was made again", path)
 	default:
 	}
 }

@@ -82,6 +82,8 @@ type Policy struct {
 	// Base is the longest pause before the first retry; it doubles with each,
 	// up to Max. 0 means DefaultBase, and ten times Base.
 	Base, Max time.Duration
+	// Floor is added to each pause: the least time before a retry.
+	Floor time.Duration
 	// Statuses and Headers belong to StatusCodes and Headers of On.
 	Statuses []uint32
 	Headers  []Condition
@@ -163,7 +165,7 @@ func (p *Policy) Failure(w Without) bool {
 }
 
 // Pause is how long to wait before a retry, the first being 1: a random time
-// (full jitter) below a bound that doubles. random is uniformly distributed.
+// (full jitter) below a bound that doubles, on top of Floor. random is uniformly distributed.
 func (p *Policy) Pause(retry int, random uint64) time.Duration {
 	base, longest := p.Base, p.Max
 	if base <= 0 {
@@ -176,5 +178,5 @@ func (p *Policy) Pause(retry int, random uint64) time.Duration {
 	if s := retry - 1; s < 30 && base<<s > 0 && base<<s>>s == base {
 		bound = min(longest, base<<s)
 	}
-	return time.Duration(random % uint64(max(bound, 1)))
+	return p.Floor + time.Duration(random%uint64(max(bound, 1)))
 }

@@ -21,8 +21,7 @@ func Hash(policies []HashPolicy, r *http.Request, client netip.Addr, random uint
 			one, found = hashHeader(r, p.Name)
 		case HashSource:
 			if found = client.IsValid(); found {
-				b := client.As16()
-				one = balance.Hash(b[:])
+				one = HashAddress(client)
 			}
 		case HashQuery:
 			v := valueMatcher{name: p.Name, kind: Present}
@@ -49,6 +48,12 @@ func Hash(policies []HashPolicy, r *http.Request, client netip.Addr, random uint
 		}
 	}
 	return h, ok, cookie, set
+}
+
+// HashAddress is the hash of a client's address.
+func HashAddress(a netip.Addr) uint64 {
+	b := a.As16()
+	return balance.Hash(b[:])
 }
 
 func hashHeader(r *http.Request, name string) (h uint64, found bool) {

@@ -149,9 +149,16 @@ func (r *Rule) Matches() MatchSpec { return r.spec }
 // Split is a weighted choice. It is immutable.
 type Split struct {
 	// Idle ends connections without HTTP on which nothing moves; 0 for never.
-	Idle     time.Duration
+	Idle time.Duration
+	// BySource chooses endpoints by the client's address, where the cluster
+	// chooses by hash.
+	BySource bool
 	backends []Backend
 	sum      []uint64 // weight of backends 0 to i
+	// exceptions are connections that go elsewhere, most exact first; byName says
+	// that TLS or its name matters to one of them.
+	exceptions []Exception
+	byName     bool
 }
 
 // ErrNoWeight means that no backend has any weight.

@@ -20,6 +20,11 @@ type Traffic struct {
 	Stream time.Duration
 	// TryTimeout bounds each try until its response begins; 0 for no bound.
 	TryTimeout time.Duration
+	// Response bounds each try from the end of the request to the end of the
+	// response; 0 for no bound.
+	Response time.Duration
+	// Classes say which responses are failures; the first that holds counts.
+	Classes []Class
 	// MaxHeld bounds the body that is held for another try, in bytes; 0 for the
 	// proxy's default.
 	MaxHeld int

@@ -104,8 +104,11 @@ func (p *pipe) fail(err error) {
 	defer p.mu.Unlock()
 	if p.err == nil {
 		p.err = err
-		p.a.Abort()
+		// Each may have to wait for a direction that only the other's end wakes.
+		var wg sync.WaitGroup
+		wg.Go(p.a.Abort)
 		p.b.Abort()
+		wg.Wait()
 	}
 }
 

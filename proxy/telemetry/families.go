@@ -59,7 +59,7 @@ func (r *Registry) linkerd(o *out) {
 
 // linkerd are the labels of an answer in response_total.
 func (c *class) linkerd() string {
-	r := Response{Status: c.status, GRPC: c.grpc}
+	r := Response{Status: c.status, GRPC: c.grpc, Judged: c.judged}
 	verdict := "failure"
 	if r.Success() {
 		verdict = "success"

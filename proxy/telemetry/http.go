@@ -15,6 +15,9 @@ type Response struct {
 	Status int
 	// GRPC is the grpc-status of a gRPC response, or NoGRPC.
 	GRPC int
+	// Judged is what the configuration makes of the response, if it says
+	// anything.
+	Judged Judgement
 	// Error is why the proxy failed the request (Linkerd's label error); it must
 	// be one of few constants. Empty for none.
 	Error string
@@ -27,10 +30,23 @@ type Response struct {
 	RequestBytes, ResponseBytes uint64
 }
 
-// Success classifies a response: a failure is a status of 500 and above, no
+// Judgement classifies a response otherwise than Success does by itself.
+type Judgement uint8
+
+const (
+	// Unjudged leaves it to the usual rules.
+	Unjudged Judgement = iota
+	Succeeded
+	Failed
+)
+
+// Success classifies a response, unless it is judged already: a failure is a status of 500 and above, no
 // response at all, or one of the gRPC codes that say that the server is at
 // fault (2, 4, 7, 13, 14, 15).
 func (r *Response) Success() bool {
+	if r.Judged != Unjudged {
+		return r.Judged == Succeeded
+	}
 	switch r.GRPC {
 	case 2, 4, 7, 13, 14, 15:
 		return false
@@ -61,6 +77,7 @@ type HTTP struct {
 type class struct {
 	status       int
 	grpc         int
+	judged       Judgement
 	err, flags   string
 	count        atomic.Uint64
 	firstByte    histogram // Linkerd's buckets
@@ -112,7 +129,7 @@ func (h *HTTP) class(r *Response) *class {
 	if c := find(have, r); c != nil {
 		return c
 	}
-	n := &class{status: r.Status, grpc: r.GRPC, err: r.Error, flags: r.Flags}
+	n := &class{status: r.Status, grpc: r.GRPC, judged: r.Judged, err: r.Error, flags: r.Flags}
 	if len(have) >= maxClasses {
 		// What is left to tell apart is whether it went well.
 		if n = (&class{status: 599, grpc: NoGRPC, err: overflow}); r.Success() {
@@ -133,7 +150,7 @@ func (h *HTTP) class(r *Response) *class {
 
 func find(cs []*class, r *Response) *class {
 	for _, c := range cs {
-		if c.status == r.Status && c.grpc == r.GRPC && c.err == r.Error && c.flags == r.Flags {
+		if c.status == r.Status && c.grpc == r.GRPC && c.judged == r.Judged && c.err == r.Error && c.flags == r.Flags {
 			return c
 		}
 	}

@@ -72,6 +72,7 @@ type Cluster struct {
 // state is immutable.
 type state struct {
 	spec      Spec
+	origin    *originator // nil where spec.Originate is
 	assigned  Assignment
 	endpoints []*Endpoint
 	removed   bool
@@ -82,7 +83,7 @@ type state struct {
 func newCluster(r *Registry, s Spec) *Cluster {
 	c := &Cluster{registry: r, name: s.Name, known: make(chan struct{}), detector: balance.NewDetector(nil)}
 	c.detector.Configure(s.Detection, r.now())
-	c.state.Store(&state{spec: s, set: c.newSet(nil, &s, Assignment{}), picker: balance.New(s.Balance, nil)})
+	c.state.Store(&state{spec: s, origin: newOriginator(s.Name, s.Originate, r.opts.Log), set: c.newSet(nil, &s, Assignment{}), picker: balance.New(s.Balance, nil)})
 	if s.Kind != Pushed {
 		c.once.Do(func() { close(c.known) })
 	}
@@ -107,18 +108,25 @@ func (c *Cluster) Endpoints() []*Endpoint { return c.state.Load().endpoints }
 // configure is called with the registry's lock.
 func (c *Cluster) configure(s Spec) {
 	old := c.state.Load()
+	if s.Originate.equal(old.spec.Originate) {
+		s.Originate = old.spec.Originate
+	}
 	if old.spec == s {
 		return
 	}
 	next := *old
 	next.spec = s
+	if s.Originate != old.spec.Originate {
+		next.origin = newOriginator(s.Name, s.Originate, c.registry.opts.Log)
+	}
 	if before, after := pickerOptions(old.spec.Balance), pickerOptions(s.Balance); before != after {
 		next.picker = balance.New(s.Balance, nil)
 	}
 	if old.spec.Detection != s.Detection {
 		c.detector.Configure(s.Detection, c.registry.now())
 	}
-	if old.spec.owner() != s.owner() || old.spec.Connections != s.Connections {
+	if old.spec.owner() != s.owner() || old.spec.Connections != s.Connections || old.origin != next.origin ||
+		old.spec.Plaintext != s.Plaintext || old.spec.Identity != s.Identity {
 		c.dynamic.clear(c.registry)
 	}
 	c.replace(next, old.assigned)
@@ -144,7 +152,7 @@ func (c *Cluster) replace(next state, a Assignment) {
 	old := c.state.Load()
 	byKey := make(map[peerKey]*Endpoint, len(old.endpoints))
 	for _, e := range old.endpoints {
-		byKey[peerKey{addr: e.peer.key.addr, id: e.peer.key.id}] = e
+		byKey[e.peer.key.load()] = e
 	}
 	owner := next.spec.owner()
 	seen := make(map[peerKey]bool, len(a.Endpoints))
@@ -152,13 +160,12 @@ func (c *Cluster) replace(next state, a Assignment) {
 	next.assigned, next.endpoints = a, make([]*Endpoint, 0, len(a.Endpoints))
 	var added []*Endpoint
 	for _, s := range a.Endpoints {
-		k := c.registry.keyOf(s, "")
+		k := next.key(c.registry, s)
 		if seen[k] {
 			continue
 		}
 		seen[k] = true
-		before := byKey[k]
-		k.owner = owner
+		before := byKey[k.load()]
 		if before != nil && before.spec == s && before.peer.key == k {
 			if owner != "" && old.spec.Connections != next.spec.Connections {
 				before.peer.settings.Store(&next.spec.Connections)

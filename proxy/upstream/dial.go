@@ -80,10 +80,15 @@ func (e *Endpoint) reach(ctx context.Context, protocols []string) (*conn.Conn, e
 		return nil, e.unreachable(caller, ctx, err)
 	}
 	c := conn.New(nc)
-	if p.key.id.IsZero() {
+	var s *conn.Conn
+	switch {
+	case p.key.origin != nil:
+		s, err = p.key.origin.secure(ctx, c, protocols)
+	case !p.key.id.IsZero():
+		s, err = e.secure(ctx, c, protocols)
+	default:
 		return c, nil
 	}
-	s, err := e.secure(ctx, c, protocols)
 	if err != nil {
 		c.Abort()
 		return nil, e.unreachable(caller, ctx, err)

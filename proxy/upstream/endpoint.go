@@ -79,7 +79,14 @@ type peerKey struct {
 	// owner is the cluster whose connections are its own, because it says how
 	// they are to be kept or how many there may be; empty for all others.
 	owner string
+	// origin makes the connections TLS of the user's; nil for the mesh's own, or
+	// none.
+	origin *originator
 }
+
+// load is the key of what is known of an address, whoever owns connections to
+// it and however they are protected.
+func (k peerKey) load() peerKey { return peerKey{addr: k.addr, id: k.id} }
 
 // sharedLoad is the load and latency of one address, whoever owns connections to it.
 type sharedLoad struct {
@@ -104,11 +111,17 @@ type peer struct {
 	complained time.Time
 }
 
-// keyOf decides how an endpoint of a cluster is reached.
-func (r *Registry) keyOf(s EndpointSpec, owner string) peerKey {
-	k := peerKey{addr: s.Address, id: s.Identity, owner: owner}
+// key decides how an endpoint of a cluster is reached.
+func (s *state) key(r *Registry, e EndpointSpec) peerKey {
+	k := peerKey{addr: e.Address, id: e.Identity, owner: s.spec.owner(), origin: s.origin}
+	if k.id.IsZero() {
+		k.id = s.spec.Identity
+	}
+	if s.spec.Plaintext || s.origin != nil {
+		k.id = identity.ID{}
+	}
 	for _, own := range r.opts.Own {
-		if own == s.Address.Addr().Unmap() {
+		if own == e.Address.Addr().Unmap() {
 			k.id = identity.ID{}
 		}
 	}
@@ -119,7 +132,7 @@ func (r *Registry) keyOf(s EndpointSpec, owner string) peerKey {
 // called with the registry's lock.
 func (c *Cluster) endpoint(s EndpointSpec, k peerKey, spec *Spec, with *Endpoint) *Endpoint {
 	e := &Endpoint{spec: s, cluster: c, peer: c.registry.acquire(k)}
-	e.load = c.registry.loads[peerKey{addr: k.addr, id: k.id}].member
+	e.load = c.registry.loads[k.load()].member
 	if k.owner != "" {
 		e.peer.settings.Store(&spec.Connections)
 	}
@@ -139,7 +152,7 @@ func (r *Registry) acquire(k peerKey) *peer {
 		r.peers[k] = p
 	}
 	p.refs++
-	k.owner = ""
+	k = k.load()
 	if r.loads[k] == nil {
 		r.loads[k] = &sharedLoad{member: balance.NewMember()}
 	}
@@ -153,8 +166,7 @@ func (r *Registry) release(p *peer) {
 		delete(r.peers, p.key)
 		p.retire()
 	}
-	k := p.key
-	k.owner = ""
+	k := p.key.load()
 	if r.loads[k].refs--; r.loads[k].refs == 0 {
 		delete(r.loads, k)
 	}

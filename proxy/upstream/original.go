@@ -45,8 +45,8 @@ func (c *Cluster) original(addr netip.AddrPort, now time.Time) (*Endpoint, error
 	if u := d.byIP[addr]; u != nil {
 		return u.endpoint, nil
 	}
-	o := c.Options()
-	e := c.endpoint(spec, c.registry.keyOf(spec, o.owner()), o, nil)
+	s := c.state.Load()
+	e := c.endpoint(spec, s.key(c.registry, spec), &s.spec, nil)
 	if d.byIP == nil {
 		d.byIP = map[netip.AddrPort]*used{}
 	}

@@ -51,6 +51,14 @@ type Spec struct {
 	// Host and Port are the external name of a DNS cluster.
 	Host string
 	Port uint16
+	// Plaintext dials endpoints without the mesh's mutual TLS, whatever they say
+	// of themselves (DestinationRule DISABLE).
+	Plaintext bool
+	// Originate takes the place of the mesh's mutual TLS; nil does not.
+	Originate *Origination
+	// Identity is what endpoints must prove that say nothing of themselves, such
+	// as those of a name; zero is none.
+	Identity identity.ID
 	// Service, Namespace and ServicePort label the telemetry
 	// (metadata.filter_metadata["weft"]).
 	Service, Namespace, ServicePort string

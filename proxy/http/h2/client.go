@@ -62,7 +62,7 @@ func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n in
 		s.ended()
 		return s, 0, nil
 	}
-	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < outLimit {
+	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < c.most {
 		n += s.queue(body[n:], end)
 	}
 	return s, n, nil
@@ -77,7 +77,7 @@ func (cl *Client) Load() (open int, ok bool) {
 
 // canOpen is CanOpen; mu is held.
 func (c *mux) canOpen() bool {
-	return !c.ended && !c.draining && !c.peerAway && uint64(c.open.n) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow
+	return !c.ended && !c.draining && !c.peerAway && uint64(c.open.n) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow && len(c.out) < openLimit
 }
 
 // CanOpen says whether Open would take a request now.

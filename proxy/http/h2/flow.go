@@ -5,11 +5,13 @@ import "sync"
 const (
 	smallChunk = 4 << 10
 	largeChunk = 16 << 10
+	hugeChunk  = 64 << 10
 )
 
 var (
 	smallChunks = sync.Pool{New: func() any { return new([smallChunk]byte) }}
 	largeChunks = sync.Pool{New: func() any { return new([largeChunk]byte) }}
+	hugeChunks  = sync.Pool{New: func() any { return new([hugeChunk]byte) }}
 )
 
 // chunk is pooled memory with unread bytes at [off:end].
@@ -26,17 +28,23 @@ type chunks struct {
 }
 
 func newChunk(n int) chunk {
-	if n <= smallChunk {
+	switch {
+	case n <= smallChunk:
 		return chunk{mem: smallChunks.Get().(*[smallChunk]byte)[:]}
+	case n <= largeChunk:
+		return chunk{mem: largeChunks.Get().(*[largeChunk]byte)[:]}
 	}
-	return chunk{mem: largeChunks.Get().(*[largeChunk]byte)[:]}
+	return chunk{mem: hugeChunks.Get().(*[hugeChunk]byte)[:]}
 }
 
 func (k chunk) free() {
-	if len(k.mem) == smallChunk {
+	switch len(k.mem) {
+	case smallChunk:
 		smallChunks.Put((*[smallChunk]byte)(k.mem))
-	} else {
+	case largeChunk:
 		largeChunks.Put((*[largeChunk]byte)(k.mem))
+	default:
+		hugeChunks.Put((*[hugeChunk]byte)(k.mem))
 	}
 }
 
@@ -51,8 +59,8 @@ func (q *chunks) add(p []byte) {
 			if p = p[m:]; len(p) == 0 {
 				return
 			}
-			// Small pieces that pile up get large chunks.
-			q.list = append(q.list, newChunk(largeChunk))
+			// Pieces that pile up get larger chunks.
+			q.list = append(q.list, newChunk(len(k.mem)+1))
 			continue
 		}
 		q.list = append(q.list, newChunk(len(p)))
@@ -96,6 +104,7 @@ func (c *mux) giveConn() {
 	if c.ended || c.unacked < int64(c.o.ConnWindow)/2 || c.buffered >= c.o.MaxBuffered {
 		return
 	}
+	c.room(controlFrame)
 	c.out = appendWindowUpdate(c.out, 0, uint32(c.unacked))
 	c.recvAvail += c.unacked
 	c.unacked = 0
@@ -110,12 +119,22 @@ func (c *mux) unbuffer(n int) {
 	}
 }
 
+// largestWindow is what a stream's window may grow to between two of our
+// proxies, for a reader that keeps up.
+func largestWindow(first int32) int32 { return 4 * first }
+
 // giveBack gives the stream's window back by halves. mu is held.
 func (s *Stream) giveBack(n int) {
 	s.unacked += int32(n)
-	if s.remoteEnd || s.err != nil || s.unacked < s.c.o.Window/2 {
+	if s.remoteEnd || s.err != nil || s.unacked < s.window/2 {
 		return
 	}
+	if s.c.o.Plain && s.in.size == 0 && s.window < largestWindow(s.c.o.Window) {
+		// The reader keeps up, and waits for the peer.
+		s.unacked += s.window
+		s.window *= 2
+	}
+	s.c.room(controlFrame)
 	s.c.out = appendWindowUpdate(s.c.out, s.id, uint32(s.unacked))
 	s.recv += s.unacked
 	s.unacked = 0

@@ -12,6 +12,12 @@ const (
 	// outLimit bounds the frames that wait to be written, in bytes: streams
 	// wait above it. What must be said to the peer at once may exceed it.
 	outLimit = 64 << 10
+	// plainOutLimit is that between two of our proxies, which large bodies pass in
+	// large pieces: each costs waking the other side.
+	plainOutLimit = 256 << 10
+	// openLimit is how much may wait when a stream is opened, in bytes: a peer that
+	// reads nothing must not have heads pile up of requests that are long over.
+	openLimit = 1 << 20
 	// replyLimit bounds replies that the peer does not take, in bytes.
 	replyLimit = 256 << 10
 	// blockLimit bounds a compressed head, in bytes.
@@ -57,6 +63,8 @@ type Transport interface {
 type mux struct {
 	t      Transport
 	try    tryFlusher // t, where it can flush without waiting
+	mine   mineWriter // t, where it can do without a copy
+	most   int        // outLimit or plainOutLimit
 	o      Options
 	client bool
 	serve  func(*Stream) // server: runs a stream
@@ -137,14 +145,15 @@ func newMux(t Transport, o Options, client bool) *mux {
 		c.nextOwn = 1
 	}
 	c.try, _ = t.(tryFlusher)
+	c.mine, _ = t.(mineWriter)
 	c.idle.L, c.flushFn = &c.mu, c.flush
 	t.SetDuplex()
 	c.calm = newCalm(c.o)
 	if o.Plain {
-		c.codec = plainCodec{}
+		c.codec, c.most = plainCodec{}, plainOutLimit
 		c.peer.maxStreams = plainStreams
 	} else {
-		c.codec = hpackCodec{newEncoder(), newDecoder()}
+		c.codec, c.most = hpackCodec{newEncoder(), newDecoder()}, outLimit
 	}
 	return c
 }
@@ -311,6 +320,10 @@ func (c *mux) end(err error) {
 	var ce *ConnError
 	if errors.As(err, &ce) && ce.Err == nil && !ce.Remote {
 		code, reason = ce.Code, ce.Reason
+	}
+	if c.client && err != nil {
+		// Heads among it are of streams that fail as not sent.
+		c.out = c.out[:0]
 	}
 	if ce == nil || ce.Err == nil {
 		c.out = appendGoAway(c.out, min(c.lastPeer, c.goAway), code, reason)

@@ -426,6 +426,7 @@ func (c *mux) onPing(h frameHeader, data [8]byte) *ConnError {
 	if err := c.calm.wastedFrame(); err != nil {
 		return err
 	}
+	c.room(controlFrame)
 	c.out = appendPing(c.out, flagAck, data)
 	return c.reply(frameHeaderLen + 8)
 }

@@ -107,7 +107,7 @@ func (s *Stream) mayQueue() (bool, error) {
 		return false, s.err
 	case s.localEnd || s.closed:
 		return false, ErrStreamDone
-	case len(s.c.out) < outLimit:
+	case len(s.c.out) < s.c.most:
 		return true, nil
 	}
 	s.waitConn()
@@ -153,7 +153,7 @@ func (s *Stream) write(p []byte, end bool) (n int, err error) {
 			s.waitWrite()
 			continue
 		}
-		if c.sendAvail <= 0 || len(c.out) >= outLimit {
+		if c.sendAvail <= 0 || len(c.out) >= c.most {
 			s.waitConn()
 			continue
 		}
@@ -181,6 +181,7 @@ func (s *Stream) queue(p []byte, end bool) int {
 	if last {
 		flags = flagEndStream
 	}
+	c.room(frameHeaderLen + int(k))
 	c.out = append(appendHeader(c.out, int(k), frameData, flags, s.id), p[:k]...)
 	c.calm.useful(1)
 	s.send -= k

@@ -38,6 +38,7 @@ type Stream struct {
 	in       chunks
 	recv     int32 // what the peer may still send
 	unacked  int32 // consumed and not given back
+	window   int32 // what the peer may send before it hears of us
 	expect   int64 // content-length received, or -1
 	got      int64
 	trailers []http.Field
@@ -67,7 +68,7 @@ func (c *mux) takeStream(id uint32) *Stream {
 	if s == nil {
 		s = &Stream{rsem: make(chan struct{}, 1), wsem: make(chan struct{}, 1)}
 	}
-	s.c, s.id, s.recv, s.send, s.expect = c, id, c.o.Window, int64(c.peer.window), -1
+	s.c, s.id, s.recv, s.window, s.send, s.expect = c, id, c.o.Window, c.o.Window, int64(c.peer.window), -1
 	return s
 }
 

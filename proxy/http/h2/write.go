@@ -14,6 +14,13 @@ type tryFlusher interface {
 	TryFlush() (done bool, err error)
 }
 
+// mineWriter is a Transport that can do without a copy.
+type mineWriter interface {
+	// WriteMine is Write; meanwhile p, and the byte behind it, which exists, may
+	// be written to.
+	WriteMine(p []byte) (int, error)
+}
+
 const (
 	// fewStreams is how many open streams are too few to gather frames of: the
 	// goroutine that queued the last one writes them itself. Above it one flusher
@@ -27,11 +34,22 @@ const (
 // outBuffer is pooled memory for frames; an idle connection has none.
 type outBuffer struct{ b []byte }
 
+// typicalHead is the room that is made before a head is written, controlFrame
+// that for a frame of a few bytes.
+const (
+	typicalHead  = 512
+	controlFrame = 32
+)
+
 // What the pool takes and gives, in bytes.
 const (
 	freshOut = 4 << 10
-	keepOut  = 3 * outLimit
+	keepOut  = plainOutLimit + 44<<10
 )
+
+// outSizes are the sizes of buffers: one takes what the limit allows, and a
+// frame more.
+var outSizes = [...]int{20 << 10, outLimit + 20<<10, keepOut}
 
 var outBuffers sync.Pool
 
@@ -47,13 +65,37 @@ func (c *mux) takeOut() []byte {
 	return b
 }
 
+// room makes space in out for n more bytes, in large steps: append's are small
+// ones, and each throws a slice away. mu is held.
+func (c *mux) room(n int) {
+	if cap(c.out) < freshOut {
+		c.out = append(c.takeOut(), c.out...)
+	}
+	need := len(c.out) + n
+	if need <= cap(c.out) {
+		return
+	}
+	size := max(need, 2*cap(c.out))
+	for _, s := range outSizes {
+		if s >= need {
+			size = s
+			break
+		}
+	}
+	c.out = append(make([]byte, 0, size), c.out...)
+}
+
 // giveOut gives the buffers back, which are empty. mu is held.
 func (c *mux) giveOut() {
 	for i, b := range [...][]byte{c.out, c.spare} {
-		if i < len(c.boxes) && cap(b) >= freshOut && cap(b) <= keepOut {
-			c.boxes[i].b = b[:0]
-			outBuffers.Put(c.boxes[i])
+		if cap(b) < freshOut || cap(b) > keepOut {
+			continue
 		}
+		for len(c.boxes) <= i {
+			c.boxes = append(c.boxes, &outBuffer{})
+		}
+		c.boxes[i].b = b[:0]
+		outBuffers.Put(c.boxes[i])
 	}
 	clear(c.boxes)
 	c.out, c.spare, c.boxes = nil, nil, c.boxes[:0]
@@ -133,7 +175,11 @@ func (c *mux) writeOut(here bool) {
 		if c.client {
 			taken = c.t.Taken()
 		}
-		if len(buf) > 0 {
+		switch {
+		case len(buf) == 0:
+		case c.mine != nil && len(buf) < cap(buf):
+			_, err = c.mine.WriteMine(buf)
+		default:
 			_, err = c.t.Write(buf)
 		}
 		done := true
@@ -205,9 +251,7 @@ func (c *mux) frameLimit() int { return min(int(c.peer.frameSize), minFrameSize)
 // codec appends the block to out. mu is held all the time, since heads must
 // leave in the order encoded.
 func (c *mux) beginHead() int {
-	if c.out == nil {
-		c.out = c.takeOut()
-	}
+	c.room(typicalHead)
 	at := len(c.out)
 	c.out = append(c.out, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	return at
