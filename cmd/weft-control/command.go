@@ -20,6 +20,7 @@ import (
 type flags struct {
 	options    control.Options
 	source     string
+	combine    string
 	outbound   string
 	inbound    string
 	native     string
@@ -76,6 +77,7 @@ func command(env func(string) string, stderr io.Writer) *cobra.Command {
 	fs.StringVar(&f.outbound, "outbound", string(mesh.AllowAny), "fate of unknown destinations: ALLOW_ANY or REGISTRY_ONLY")
 	fs.StringVar(&f.outbound, "outbound-policy", string(mesh.AllowAny), "another name of --outbound")
 	fs.StringVar(&f.inbound, "inbound", string(mesh.Permissive), "plaintext where no policy speaks: PERMISSIVE or STRICT")
+	fs.StringVar(&f.combine, "combine", string(mesh.CombineAll), "several VirtualServices or DestinationRules for one host: ALL take effect, or the OLDEST alone as in Istio")
 	fs.StringVar(&o.Inject.ProxyImage, "proxy-image", "", "image of the sidecar; default is this build's")
 	fs.StringVar(&o.Inject.InitImage, "init-image", "", "image of the init container; default is this build's")
 	fs.StringVar(&f.pullPolicy, "image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of both images")
@@ -92,6 +94,7 @@ func (f flags) read(cmd *cobra.Command, stderr io.Writer) (control.Options, erro
 	o := f.options
 	o.Source = control.Source(f.source)
 	o.Outbound, o.Inbound = mesh.OutboundMode(f.outbound), mesh.MTLSMode(f.inbound)
+	o.Combine = mesh.Combine(f.combine)
 	o.NativeSidecar = control.Native(f.native)
 	o.Inject.PullPolicy = corev1.PullPolicy(f.pullPolicy)
 	if f.resources != "" {
