@@ -1,101 +1,99 @@
 package inject
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// findings are what a validator has to say about one object.
-type findings struct {
-	faults   []string // the object is refused
-	warnings []string // it is accepted; these are shown
+// Judge says what is wrong with an object, in JSON; old is what it replaces, or
+// empty. With faults it is refused; warnings are shown in any case. The error
+// means that it is not an object.
+type Judge interface {
+	Judge(ctx context.Context, object, old []byte) (faults, warnings []string, err error)
 }
 
-func (f *findings) fault(field, format string, args ...any) {
-	f.faults = append(f.faults, field+": "+fmt.Sprintf(format, args...))
-}
-
-func (f *findings) warn(field, format string, args ...any) {
-	f.warnings = append(f.warnings, field+": "+fmt.Sprintf(format, args...))
-}
-
-// head is what every object has.
-type head struct {
-	Metadata struct {
-		Name              string  `json:"name"`
-		Namespace         string  `json:"namespace"`
-		DeletionTimestamp *string `json:"deletionTimestamp"`
-	} `json:"metadata"`
-	Spec json.RawMessage `json:"spec"`
-}
-
-// validate refuses specs that cannot work. It never stands in the way of a
-// change of anything else: an update that leaves the spec as it was, or that
-// removes a finalizer of an object being deleted, passes whatever the spec says.
+// validate refuses what cannot work. It never stands in the way of a change of
+// anything else: deletions, changes of a subresource, and changes of an object
+// that is on its way out, such as of its finalizers, pass whatever it says.
 func (w Webhook) validate(ctx context.Context, req *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	allowed := &admissionv1.AdmissionResponse{Allowed: true}
-	if req.SubResource != "" || (req.Operation != admissionv1.Create && req.Operation != admissionv1.Update) {
+	if w.Judge == nil || req.SubResource != "" || (req.Operation != admissionv1.Create && req.Operation != admissionv1.Update) {
 		return allowed, nil
 	}
-	var obj, old head
-	if err := json.Unmarshal(req.Object.Raw, &obj); err != nil {
+	object, going, err := whole(req, req.Object.Raw)
+	if err != nil {
 		return nil, fmt.Errorf("%w: the object: %w", ErrReview, err)
 	}
-	if obj.Metadata.DeletionTimestamp != nil {
+	if going {
 		return allowed, nil
 	}
-	if req.Operation == admissionv1.Update && json.Unmarshal(req.OldObject.Raw, &old) == nil && sameJSON(obj.Spec, old.Spec) {
-		return allowed, nil
+	var old []byte
+	if req.Operation == admissionv1.Update {
+		// An old object that cannot be read is no reason to judge more mildly.
+		old, _, _ = whole(req, req.OldObject.Raw)
 	}
-	var f findings
-	find := finder{ctx: ctx, services: w.Services}
-	switch req.Kind.Group + "/" + req.Kind.Kind {
-	case "split.smi-spec.io/TrafficSplit":
-		checkSplit(obj.Spec, req.Namespace, find, &f)
-	case "gateway.networking.k8s.io/HTTPRoute":
-		checkHTTPRoute(obj.Spec, req.Namespace, find, &f)
-	default:
-		return allowed, nil
+	faults, warnings, err := w.Judge.Judge(ctx, object, old)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the object: %w", ErrReview, err)
 	}
-	if len(f.faults) > 0 {
-		return refusal(fmt.Sprintf("%s %s/%s: %s", req.Kind.Kind, req.Namespace, obj.Metadata.Name, strings.Join(f.faults, "; ")), f.warnings), nil
+	if len(faults) > 0 {
+		return refusal(fmt.Sprintf("%s %s: %s", req.Kind.Kind, strings.Trim(req.Namespace+"/"+nameOf(object), "/"), strings.Join(faults, "\n")), warnings), nil
 	}
-	allowed.Warnings = prefixed(f.warnings)
+	allowed.Warnings = prefixed(warnings)
 	return allowed, nil
 }
 
-// finder looks services up. What it cannot know, it takes as there.
-type finder struct {
-	ctx      context.Context
-	services Services
-}
-
-func (f finder) missing(namespace, name string) bool {
-	if f.services == nil || name == "" {
-		return false
+// whole gives an object what the request says of it: its kind, version and
+// namespace. going says that it is being deleted.
+func whole(req *admissionv1.AdmissionRequest, raw []byte) (object []byte, going bool, err error) {
+	var o map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, false, err
 	}
-	ok, err := f.services.HasService(f.ctx, namespace, name)
-	return err == nil && !ok
-}
-
-// sameJSON compares two values without regard to space and order of keys.
-func sameJSON(a, b json.RawMessage) bool {
-	return bytes.Equal(canonical(a), canonical(b))
-}
-
-func canonical(raw json.RawMessage) []byte {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil {
-		return raw
+	if o == nil {
+		return nil, false, errors.New("it is null")
 	}
-	// What was decoded can be encoded; maps come out sorted.
-	out, _ := json.Marshal(v)
-	return out
+	var meta map[string]json.RawMessage
+	if len(o["metadata"]) > 0 {
+		if err := json.Unmarshal(o["metadata"], &meta); err != nil {
+			return nil, false, fmt.Errorf("metadata: %w", err)
+		}
+	}
+	if meta == nil {
+		meta = map[string]json.RawMessage{}
+	}
+	set := func(m map[string]json.RawMessage, key, value string) {
+		if len(m[key]) == 0 && value != "" {
+			m[key], _ = json.Marshal(value)
+		}
+	}
+	version := req.Kind.Version
+	if req.Kind.Group != "" {
+		version = req.Kind.Group + "/" + version
+	}
+	set(o, "apiVersion", version)
+	set(o, "kind", req.Kind.Kind)
+	set(meta, "namespace", req.Namespace)
+	deleted := string(meta["deletionTimestamp"])
+	if o["metadata"], err = json.Marshal(meta); err != nil {
+		return nil, false, err
+	}
+	object, err = json.Marshal(o)
+	return object, deleted != "" && deleted != "null", err
+}
+
+func nameOf(object []byte) string {
+	var o struct {
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	// What has no name is told without one.
+	_ = json.Unmarshal(object, &o)
+	return o.Metadata.Name
 }

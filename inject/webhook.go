@@ -21,19 +21,14 @@ type Namespaces interface {
 	Namespace(ctx context.Context, name string) (Namespace, error)
 }
 
-// Services says whether a service exists. It may answer from a cache.
-type Services interface {
-	HasService(ctx context.Context, namespace, name string) (bool, error)
-}
-
 // Webhook answers the API server: POST /inject patches pods, POST /validate
-// judges TrafficSplits and HTTPRoutes.
+// judges the objects that the mesh reads.
 type Webhook struct {
 	// Options are asked for at each request, so that renewed trust anchors count.
 	Options    func() Options
 	Namespaces Namespaces
-	// Services may be nil: references are then not checked.
-	Services Services
+	// Judge may be nil: nothing is then refused.
+	Judge Judge
 	// Observe, if not nil, is told each decision about a pod.
 	Observe func(Decision)
 	Log     *slog.Logger

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/weftmesh/weft/control/admission"
 )
 
 type fakeCluster struct {
@@ -41,7 +43,7 @@ func webhook(log *bytes.Buffer) http.Handler {
 	}
 	return Webhook{
 		Options:    func() Options { return Options{TrustAnchors: "PEM", NativeSidecar: true} },
-		Namespaces: c, Services: c, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Namespaces: c, Judge: admission.Judge{Services: c}, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}.Handler()
 }
 
@@ -49,8 +51,12 @@ func review(group, kind, op, namespace, object, old string) string {
 	if old == "" {
 		old = "null"
 	}
-	return fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1","kind":{"group":%q,"version":"v1","kind":%q},
-"resource":{"group":"","version":"v1","resource":"x"},"operation":%q,"namespace":%q,"userInfo":{},"object":%s,"oldObject":%s}}`, group, kind, op, namespace, object, old)
+	version := "v1"
+	if group == "split.smi-spec.io" {
+		version = "v1alpha4"
+	}
+	return fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1","kind":{"group":%q,"version":%q,"kind":%q},
+"resource":{"group":"","version":"v1","resource":"x"},"operation":%q,"namespace":%q,"userInfo":{},"object":%s,"oldObject":%s}}`, group, version, kind, op, namespace, object, old)
 }
 
 func post(t *testing.T, path, body string) (int, *admissionv1.AdmissionResponse, string) {
@@ -118,7 +124,7 @@ func TestWebhookRefusesWhatItCannotRead(t *testing.T) {
 		"no request":       {"/inject", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, 400},
 		"not a pod":        {"/inject", review("", "Pod", "CREATE", "production", `{"spec":3}`, ""), 400},
 		"no namespace":     {"/inject", review("", "Pod", "CREATE", "nowhere", `{"metadata":{"name":"p"}}`, ""), 500},
-		"too large":        {"/inject", strings.Repeat(" ", maxReview+1), 413},
+		"the largest is 1000000":        {"/inject", strings.Repeat(" ", maxReview+1), 413},
 		"not an object":    {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `[]`, ""), 400},
 		"no object at all": {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `null`, ""), 400},
 	} {
@@ -152,25 +158,25 @@ func TestValidateWebhook(t *testing.T) {
 	}{
 		"quantities":         {"TrafficSplit", "CREATE", split(`"900m"`, `"100m"`), "", "", ""},
 		"integers":           {"TrafficSplit", "CREATE", split(`90`, `10`), "", "", ""},
-		"negative":           {"TrafficSplit", "CREATE", split(`90`, `-1`), "", "spec.backends[1].weight: -1 is negative; use 0 or more", ""},
+		"negative":           {"TrafficSplit", "CREATE", split(`90`, `-1`), "", `spec.backends[1].weight: bad weight "-1": it is negative`, ""},
 		"negative quantity":  {"TrafficSplit", "CREATE", split(`"-900m"`, `1`), "", "spec.backends[0].weight", ""},
-		"unparsable":         {"TrafficSplit", "CREATE", split(`"much"`, `1`), "", `spec.backends[0].weight: "much" is not a number; use an integer such as 90`, ""},
+		"unparsable":         {"TrafficSplit", "CREATE", split(`"much"`, `1`), "", `spec.backends[0].weight: bad weight "much": write an integer such as 90`, ""},
 		"a list":             {"TrafficSplit", "CREATE", split(`[1]`, `1`), "", "spec.backends[0].weight", ""},
-		"huge":               {"TrafficSplit", "CREATE", split(`"9E"`, `1`), "", "too large", ""},
-		"all zero":           {"TrafficSplit", "CREATE", split(`0`, `"0m"`), "", "", "all weights are zero"},
+		"huge":               {"TrafficSplit", "CREATE", split(`"9E"`, `1`), "", "the largest is 1000000", ""},
+		"all zero":           {"TrafficSplit", "CREATE", split(`0`, `"0m"`), "", "", "the usable backends have no weight"},
 		"all faults at once": {"TrafficSplit", "CREATE", split(`-1`, `-2`), "", "spec.backends[1].weight", ""},
 		"missing backend": {"TrafficSplit", "CREATE", `{"spec":{"service":"api","backends":[{"service":"gone","weight":1}]}}`, "", "",
 			"spec.backends[0].service: service gone does not exist in namespace production yet"},
 		"missing apex":          {"TrafficSplit", "CREATE", `{"spec":{"service":"gone","backends":[{"service":"api","weight":1}]}}`, "", "", "spec.service"},
-		"no backends":           {"TrafficSplit", "CREATE", `{"spec":{"service":"api"}}`, "", "spec.backends: is empty", ""},
+		"no backends":           {"TrafficSplit", "CREATE", `{"spec":{"service":"api"}}`, "", "spec.backends: required field is missing", ""},
 		"no spec":               {"TrafficSplit", "CREATE", `{}`, "", "spec", ""},
 		"metadata only":         {"TrafficSplit", "UPDATE", split(`-1`), split(` -1 `), "", ""},
 		"spec made worse":       {"TrafficSplit", "UPDATE", split(`-1`), split(`1`), "negative", ""},
 		"delete":                {"TrafficSplit", "DELETE", `null`, split(`-1`), "", ""},
 		"finalizer":             {"TrafficSplit", "UPDATE", `{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"backends":[]}}`, split(`1`), "", ""},
 		"route":                 {"HTTPRoute", "CREATE", route(mesh, `{"name":"api-stable","port":80,"weight":90},{"name":"api-canary","port":80}`, ""), "", "", ""},
-		"route negative":        {"HTTPRoute", "CREATE", route(mesh, `{"name":"api-stable","weight":-5}`, ""), "", "HTTPRoute production/r: spec.rules[0].backendRefs[0].weight: -5 is negative", ""},
-		"route all zero":        {"HTTPRoute", "CREATE", route(mesh, `{"name":"api-stable","weight":0}`, ""), "", "", "spec.rules[0].backendRefs: all weights are zero"},
+		"route negative":        {"HTTPRoute", "CREATE", route(mesh, `{"name":"api-stable","weight":-5}`, ""), "", "HTTPRoute production/r: spec.rules[0].backendRefs[0].weight: the weight -5 is not between 0 and", "no backend has a weight above 0"},
+		"route all zero":        {"HTTPRoute", "CREATE", route(mesh, `{"name":"api-stable","weight":0}`, ""), "", "", "spec.rules[0].backendRefs: no backend has a weight above 0"},
 		"route missing":         {"HTTPRoute", "CREATE", route(mesh, `{"name":"gone"}`, ""), "", "", "spec.rules[0].backendRefs[0].name"},
 		"route elsewhere":       {"HTTPRoute", "CREATE", route(mesh, `{"name":"api","namespace":"other"}`, ""), "", "", "namespace other"},
 		"route pattern":         {"HTTPRoute", "CREATE", route(mesh, `{"name":"api"}`, `{"path":{"type":"RegularExpression","value":"["}}`), "", "spec.rules[0].matches[0].path.value", ""},
