@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func newCaller(proto, target, method, body string, headers headerFlag, fresh bool) (caller, error) {
+func newCaller(proto, target, method, body string, headers headerFlag, fresh bool, hold time.Duration) (caller, error) {
 	switch proto {
 	case "http", "h2c":
 		var p http.Protocols
@@ -25,6 +26,8 @@ func newCaller(proto, target, method, body string, headers headerFlag, fresh boo
 		p.SetUnencryptedHTTP2(proto == "h2c")
 		t := &http.Transport{Protocols: &p, MaxIdleConnsPerHost: 100, DisableKeepAlives: fresh}
 		return httpCaller{&http.Client{Transport: t}, target, method, body, headers}, nil
+	case "upgrade":
+		return upgradeCaller{&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, target, hold}, nil
 	case "grpc":
 		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -32,9 +35,9 @@ func newCaller(proto, target, method, body string, headers headerFlag, fresh boo
 		}
 		return grpcCaller{conn, body, headers}, nil
 	case "tcp":
-		return tcpCaller{target, body, false}, nil
+		return tcpCaller{target, body, false, hold}, nil
 	case "server-first":
-		return tcpCaller{target, body, true}, nil
+		return tcpCaller{target, body, true, hold}, nil
 	}
 	return nil, fmt.Errorf("unknown protocol %q", proto)
 }
@@ -105,6 +108,7 @@ func first(m metadata.MD, key string) string {
 type tcpCaller struct {
 	address, body string
 	greeting      bool
+	hold          time.Duration // before the connection is closed
 }
 
 func (c tcpCaller) call(ctx context.Context) (answer, error) {
@@ -144,5 +148,52 @@ func (c tcpCaller) call(ctx context.Context) (answer, error) {
 	if got != line {
 		return answer{}, fmt.Errorf("sent %q, got %q back", line, got)
 	}
-	return a, nil
+	return a, wait(ctx, c.hold)
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// upgradeCaller has a connection switched to bytes, sends a line, reads it
+// back and holds the connection for a while.
+type upgradeCaller struct {
+	client *http.Client
+	url    string
+	hold   time.Duration
+}
+
+func (c upgradeCaller) call(ctx context.Context) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	a := answer{backend: resp.Header.Get("x-backend"), version: resp.Header.Get("x-version"), code: strconv.Itoa(resp.StatusCode)}
+	both, ok := resp.Body.(io.ReadWriter)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		return a, fmt.Errorf("status %s %s", resp.Status, resp.Header.Get("weft-proxy-error"))
+	}
+	if _, err := io.WriteString(both, "hello\n"); err != nil {
+		return a, err
+	}
+	line, err := bufio.NewReader(both).ReadString('\n')
+	if err != nil || line != "hello\n" {
+		return a, fmt.Errorf("sent hello, got %q back: %w", line, err)
+	}
+	return a, wait(ctx, c.hold)
 }

@@ -38,14 +38,15 @@ type tally struct {
 // a stall is seen as many late requests and not as fewer requests.
 func load(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("load", flag.ContinueOnError)
-	proto := fs.String("proto", "http", "http, h2c, grpc, tcp or server-first")
-	target := fs.String("target", "", "URL for http and h2c, host:port for the others")
+	proto := fs.String("proto", "http", "http, h2c, grpc, upgrade, tcp or server-first")
+	target := fs.String("target", "", "URL for http, h2c and upgrade, host:port for the others")
 	rate := fs.Float64("rate", 10, "requests per second")
 	span := fs.Duration("for", 10*time.Second, "how long; 0 means until SIGTERM")
 	timeout := fs.Duration("timeout", 10*time.Second, "of one request")
 	count := fs.Int("n", 0, "number of requests; 0 means as many as fit in the time")
 	slice := fs.Duration("timeline", 0, "also report per slice of time of this length")
 	fresh := fs.Bool("new-connections", false, "a new connection for each request")
+	hold := fs.Duration("hold", 0, "how long to keep a connection of upgrade, tcp or server-first")
 	body := fs.String("body", "", "what to send")
 	method := fs.String("method", "", "HTTP method; default is GET, or POST with a body")
 	var headers headerFlag
@@ -56,7 +57,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	if *target == "" || *rate <= 0 {
 		return errors.New("load: -target and a positive -rate are needed")
 	}
-	c, err := newCaller(*proto, *target, *method, *body, headers, *fresh)
+	c, err := newCaller(*proto, *target, *method, *body, headers, *fresh, *hold)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,8 @@ func newTally(slice time.Duration) *tally {
 }
 
 func (r *tally) add(began time.Time, a answer, err error) {
-	r.latencies = append(r.latencies, time.Since(began))
+	took := time.Since(began)
+	r.latencies = append(r.latencies, took)
 	var b *report.Bucket
 	if r.buckets != nil {
 		at := began.Truncate(r.slice)
@@ -114,6 +116,7 @@ func (r *tally) add(began time.Time, a answer, err error) {
 	}
 	if err != nil {
 		r.Failed++
+		r.FailedMax = max(r.FailedMax, milliseconds(took))
 		if b != nil {
 			b.Failed++
 		}
@@ -136,13 +139,15 @@ func (r *tally) finish() {
 		if len(r.latencies) == 0 {
 			return 0
 		}
-		return float64(r.latencies[int(q*float64(len(r.latencies)-1))].Microseconds()) / 1000
+		return milliseconds(r.latencies[int(q*float64(len(r.latencies)-1))])
 	}
 	r.P50, r.P99, r.Max = at(0.5), at(0.99), at(1)
 	for _, k := range slices.Sorted(maps.Keys(r.buckets)) {
 		r.Timeline = append(r.Timeline, *r.buckets[k])
 	}
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // headerFlag collects name=value pairs.
 type headerFlag [][2]string

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -38,6 +37,8 @@ type server struct {
 	hostname, version string
 	ready             atomic.Bool
 	failing           atomic.Int32 // status that misbehave answers with; 0: behaves
+	stall             atomic.Int64 // milliseconds that misbehave takes
+	seen              sync.Map     // how often misbehave saw a mark: string to *atomic.Int64
 }
 
 // serve answers until the context ends, then lets what has begun finish: new
@@ -137,48 +138,14 @@ func (s *server) routes() http.Handler {
 		w.Header().Set("content-length", strconv.FormatInt(n, 10))
 		io.CopyN(w, letters{}, n) //nolint:errcheck // the client went away
 	})
-	m.HandleFunc("/api/v1/users", s.misbehave(func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode([]map[string]string{{"name": "ada"}, {"name": "grace"}}) //nolint:errcheck // the client went away
-	}))
-	m.HandleFunc("/fail/{code}", func(w http.ResponseWriter, r *http.Request) {
-		code, err := strconv.Atoi(r.PathValue("code"))
-		if err != nil || code != 0 && (code < 200 || code > 599) {
-			http.Error(w, "a status, or 0, is wanted", http.StatusBadRequest)
-			return
-		}
-		s.failing.Store(int32(code))
-	})
+	m.HandleFunc("/upgrade", s.upgrade)
+	s.misbehaving(m)
 	m.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.ready.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
 	return m
-}
-
-// misbehave lets a test make the handler fail or stall: always after a visit
-// to /fail/CODE, or as the request's own headers ask, by x-fail-rate (from 0
-// to 1) and x-delay-ms.
-func (s *server) misbehave(h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s.marks(w)
-		if ms, err := strconv.Atoi(r.Header.Get("x-delay-ms")); err == nil {
-			select {
-			case <-time.After(time.Duration(ms) * time.Millisecond):
-			case <-r.Context().Done():
-				return
-			}
-		}
-		if code := s.failing.Load(); code != 0 {
-			w.WriteHeader(int(code))
-			return
-		}
-		if rate, err := strconv.ParseFloat(r.Header.Get("x-fail-rate"), 64); err == nil && rand.Float64() < rate {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		h(w, r)
-	}
 }
 
 func (s *server) marks(w http.ResponseWriter) {

@@ -43,6 +43,11 @@ func (r *h2row) run(t *testing.T, to, path string, a *h2app) {
 	r.f(c, path)
 	o, err := c.react(max(1, r.id))
 	must(t, err)
+	if r.seen && r.status == "" && o.head != nil && !o.reset && !o.goaway && !o.closed {
+		// The answer to what was right may come before the fault is met.
+		o, err = c.react(max(1, r.id))
+		must(t, err)
+	}
 	switch {
 	case r.status != "":
 		if o.head == nil || o.reset || o.head.PseudoValue("status") != r.status {

@@ -118,3 +118,18 @@ func FuzzExtract(f *testing.F) {
 		}
 	})
 }
+
+func TestNumbers(t *testing.T) {
+	got, err := numbers("3,5-7")
+	if err != nil || len(got) != 4 || !got[3] || !got[5] || !got[6] || !got[7] {
+		t.Errorf("3,5-7 became %v: %v", got, err)
+	}
+	if got, err := numbers(""); got != nil || err != nil {
+		t.Errorf("nothing became %v: %v", got, err)
+	}
+	for _, bad := range []string{"a", "3-", "-3", "7-5", "1,,2"} {
+		if got, err := numbers(bad); err == nil {
+			t.Errorf("%q became %v", bad, got)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -86,113 +85,6 @@ func istioRestart(ctx context.Context, p *Pass, s Step) error {
 		return err
 	}
 	return p.meshed(ctx, "istio-proxy")
-}
-
-// routing: requests that ask for the canary get it, the others are split
-// 90/10. The subsets that it names are defined by the guide's next object,
-// which is therefore applied with it.
-func routing(ctx context.Context, p *Pass, s Step) error {
-	subsets, err := p.block("yaml: DestinationRule api-destination")
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(p.apply(ctx, s.Text), p.apply(ctx, subsets)); err != nil {
-		return err
-	}
-	if err := p.splits(ctx, 0.1); err != nil {
-		return err
-	}
-	r, err := p.load(ctx, "-rate", "100", "-n", "100", "-header", "x-canary=true")
-	if err != nil {
-		return err
-	}
-	if err := r.Problem(); err != nil {
-		return err
-	}
-	if r.Share("canary") != 1 {
-		return fmt.Errorf("of the requests with x-canary: true only %.0f %% reach the canary", 100*r.Share("canary"))
-	}
-	return nil
-}
-
-// destinationRule: its subsets are there to be routed to, and its outlier
-// detection takes an endpoint away that fails five times in a row.
-func destinationRule(ctx context.Context, p *Pass, s Step) error {
-	if err := p.apply(ctx, s.Text); err != nil {
-		return err
-	}
-	if err := p.splits(ctx, 0.1); err != nil {
-		return err
-	}
-	return p.ejects(ctx, 5)
-}
-
-// circuitBreaker: with this rule alone an endpoint is taken away that fails
-// three times in a row, while the others go on.
-func circuitBreaker(ctx context.Context, p *Pass, s Step) error {
-	// Two rules for one host exclude one another; the reader has one of them.
-	if _, err := p.Kubectl(ctx, "-n", "production", "delete", "destinationrule,virtualservice", "--all"); err != nil {
-		return err
-	}
-	if err := p.apply(ctx, s.Text); err != nil {
-		return err
-	}
-	return p.ejects(ctx, 3)
-}
-
-// ejects makes one of the stable endpoints answer 503 to everything. Only as
-// many of the following requests may meet it as it takes to notice.
-func (p *Pass) ejects(ctx context.Context, after int) error {
-	pods, err := traffic.Pods(ctx, p.Cluster, "production", "version=stable")
-	if err != nil {
-		return err
-	}
-	if len(pods) < 2 {
-		return errors.New("fewer than two stable pods")
-	}
-	fail := func(code string) error {
-		bad := traffic.Client{Cluster: p.Cluster, Namespace: "production", Target: "pod/" + pods[0].Metadata.Name, Container: "api"}
-		_, err := bad.Run(ctx, "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/fail/"+code)
-		return err
-	}
-	if err := fail("503"); err != nil {
-		return err
-	}
-	r, err := p.load(ctx, "-rate", "50", "-n", "500")
-	if err := errors.Join(err, fail("0")); err != nil {
-		return err
-	}
-	// The frontend's own traffic shares the proxy, hence one count; requests
-	// on their way while it is noticed are allowed for.
-	if r.Failed == 0 || r.Failed > 3*after {
-		return fmt.Errorf("%d of %d requests met the failing endpoint, which is to be taken away after %d", r.Failed, r.Sent, after)
-	}
-	return nil
-}
-
-// alone removes the guide's other VirtualServices: two for one host exclude
-// one another, and the reader has one of them.
-func (p *Pass) alone(ctx context.Context, yaml string) error {
-	if _, err := p.Kubectl(ctx, "-n", "production", "delete", "virtualservice", "--all"); err != nil {
-		return err
-	}
-	return p.apply(ctx, yaml)
-}
-
-// retries: failed requests are retried.
-func retries(ctx context.Context, p *Pass, s Step) error {
-	if err := p.alone(ctx, s.Text); err != nil {
-		return err
-	}
-	return p.retried(ctx)
-}
-
-// timeout: a request without an answer within 30 s fails then.
-func timeout(ctx context.Context, p *Pass, s Step) error {
-	if err := p.alone(ctx, s.Text); err != nil {
-		return err
-	}
-	return p.timesOut(ctx)
 }
 
 // strict: whoever has no identity is turned away, and was not before.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -125,77 +124,6 @@ func vizRoutes(ctx context.Context, p *Pass, s Step) error {
 		}
 		return fmt.Errorf("no route of api has traffic%s", tail(out))
 	})
-}
-
-// trafficSplit: 10 % of the requests go to the canary, and not before.
-func trafficSplit(ctx context.Context, p *Pass, s Step) error {
-	r, err := p.load(ctx, "-rate", "300", "-n", "600")
-	if err != nil {
-		return err
-	}
-	if err := r.Problem(); err != nil {
-		return err
-	}
-	if r.Share("canary") < 0.15 { // one of three replicas
-		return fmt.Errorf("before the split only %.1f %% go to the canary", 100*r.Share("canary"))
-	}
-	if err := p.apply(ctx, s.Text); err != nil {
-		return err
-	}
-	return p.splits(ctx, 0.1)
-}
-
-// splits waits until the canary has its share of 1,000 requests, within three
-// points.
-func (p *Pass) splits(ctx context.Context, share float64, args ...string) error {
-	return within(ctx, 20*time.Second, func() error {
-		r, err := p.load(ctx, append([]string{"-rate", "300", "-n", "1000"}, args...)...)
-		if err != nil {
-			return err
-		}
-		if err := r.Problem(); err != nil {
-			return err
-		}
-		if got := r.Share("canary"); math.Abs(got-share) > 0.03 {
-			return fmt.Errorf("%.1f %% go to the canary, not %.0f %%", 100*got, 100*share)
-		}
-		return nil
-	})
-}
-
-// retried: of requests of which 30 % fail at the server, nearly all succeed.
-// With three retries 0.8 % would fail in the long run, without any 30 %.
-func (p *Pass) retried(ctx context.Context) error {
-	return within(ctx, 30*time.Second, func() error {
-		r, err := p.load(ctx, "-rate", "100", "-n", "300", "-header", "x-fail-rate=0.3")
-		if err != nil {
-			return err
-		}
-		if failed := float64(r.Failed) / float64(r.Sent); failed > 0.05 {
-			return fmt.Errorf("%.0f %% of the requests fail although they are to be retried", 100*failed)
-		}
-		return nil
-	})
-}
-
-// timesOut: an answer that takes longer than 30 s is given up then.
-func (p *Pass) timesOut(ctx context.Context) error {
-	r, err := p.load(ctx, "-n", "1", "-rate", "1", "-for", "45s", "-timeout", "40s", "-header", "x-delay-ms=37000")
-	if err != nil {
-		return err
-	}
-	if r.Failed != 1 || r.Codes["504"] != 1 || r.Max < 28_000 || r.Max > 34_000 {
-		return fmt.Errorf("an answer that takes 37 s was not given up with 504 after 30 s: %v after %.1f s %s", r.Codes, r.Max/1000, r.Why())
-	}
-	return nil
-}
-
-// serviceProfile: its route's requests are retried, and time out.
-func serviceProfile(ctx context.Context, p *Pass, s Step) error {
-	if err := p.apply(ctx, s.Text); err != nil {
-		return err
-	}
-	return errors.Join(p.retried(ctx), p.timesOut(ctx))
 }
 
 // vizEdges: the edge from frontend to api is there, and secured.

@@ -13,11 +13,21 @@ import (
 	"github.com/weftmesh/weft/e2e/cluster"
 )
 
-// Counter sums up a counter of a pod's proxy over the series that carry these
-// labels.
+// Counter sums up a counter of a pod's proxy, in Linkerd's vocabulary, over the
+// series that carry these labels.
 func Counter(ctx context.Context, c *cluster.Cluster, pod Pod, name string, labels map[string]string) (float64, error) {
+	return counter(ctx, c, pod, ":4191/metrics", name, labels)
+}
+
+// Flagged is how many requests a pod's proxy has counted with one of Istio's
+// response flags, such as UO.
+func Flagged(ctx context.Context, c *cluster.Cluster, pod Pod, flag string) (float64, error) {
+	return counter(ctx, c, pod, ":15090/stats/prometheus", "istio_requests_total", map[string]string{"response_flags": flag})
+}
+
+func counter(ctx context.Context, c *cluster.Cluster, pod Pod, at, name string, labels map[string]string) (float64, error) {
 	client := http.Client{Transport: &http.Transport{DialContext: c.Dial, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+pod.Status.PodIP+":4191/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+pod.Status.PodIP+at, nil)
 	if err != nil {
 		return 0, err
 	}

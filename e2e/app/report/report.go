@@ -23,7 +23,9 @@ type Report struct {
 	P50      float64        `json:"p50_ms"`
 	P99      float64        `json:"p99_ms"`
 	Max      float64        `json:"max_ms"`
-	Timeline []Bucket       `json:"timeline,omitempty"`
+	// FailedMax is the longest that a failed one took.
+	FailedMax float64  `json:"failed_max_ms"`
+	Timeline  []Bucket `json:"timeline,omitempty"`
 }
 
 // Bucket counts what was sent in one slice of time, by version.
