@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -128,11 +127,6 @@ func (c *Control) translate(ctx context.Context, written chan translate.Result) 
 			problems.report(r.Problems)
 			c.options.Log.Debug("mesh built", "revision", r.Mesh.Revision, "services", len(r.Mesh.Services), "problems", len(r.Problems), "took", time.Since(start))
 			replace(written, r)
-			if r.Mesh.Revision == 1 {
-				// What the first listing left behind is several times what stays, and
-				// nothing would give it back before the next burst.
-				go debug.FreeOSMemory()
-			}
 		}
 	}
 }
@@ -185,6 +179,9 @@ func (c *Control) source(ctx context.Context) error {
 	}
 	return file.New(file.Config{Folder: c.options.Dir, Log: c.options.Log}).Run(ctx, c.world)
 }
+
+// Listed is closed when everything has been listed once and translated.
+func (c *Control) Listed() <-chan struct{} { return c.snapshot.Ready() }
 
 // Ready returns nil once clients can be served, else the reason.
 func (c *Control) Ready() error {

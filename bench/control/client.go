@@ -33,7 +33,10 @@ type client struct {
 	cancel context.CancelFunc
 	node   *corev3.Node // until the first request is sent
 
-	sending sync.Mutex
+	// queue is what is to be sent. A client that sends where it receives would
+	// wait for a server that waits for it.
+	queue chan *discoveryv3.DeltaDiscoveryRequest
+	ctx   context.Context
 
 	mu       sync.Mutex
 	asked    map[name]bool   // and not answered yet
@@ -57,12 +60,15 @@ func (a *authority) connect(ctx context.Context, address, agent, namespace, pod 
 	c := &client{conn: conn, asked: map[name]bool{}, versions: map[name]string{}, arrived: map[name]time.Time{}, changed: make(chan struct{}), node: &corev3.Node{
 		Id: "sidecar~127.0.0.1~" + pod + "." + namespace + "~" + namespace + ".svc.cluster.local", UserAgentName: agent,
 		Metadata: &structpb.Struct{Fields: map[string]*structpb.Value{"NAMESPACE": field(namespace), "POD_NAME": field(pod), "SERVICE_ACCOUNT": field("default"), "WEFT_OWNER": field("deployment/" + pod)}}}}
-	ctx, c.cancel = context.WithCancel(ctx)
+	c.queue = make(chan *discoveryv3.DeltaDiscoveryRequest, 1024)
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	ctx = c.ctx
 	c.stream, err = discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
 	if err != nil {
 		c.close()
 		return nil, err
 	}
+	go c.sendAll()
 	go c.receive()
 	return c, nil
 }
@@ -74,11 +80,23 @@ func (c *client) close() {
 }
 
 func (c *client) send(r *discoveryv3.DeltaDiscoveryRequest) {
-	c.sending.Lock()
-	defer c.sending.Unlock()
-	r.Node, c.node = c.node, nil
-	// A broken stream shows where it is read.
-	_ = c.stream.Send(r)
+	select {
+	case c.queue <- r:
+	case <-c.ctx.Done():
+	}
+}
+
+func (c *client) sendAll() {
+	for {
+		select {
+		case r := <-c.queue:
+			r.Node, c.node = c.node, nil
+			// A broken stream shows where it is read.
+			_ = c.stream.Send(r)
+		case <-c.ctx.Done():
+			return
+		}
+	}
 }
 
 // subscribe asks for names; none means all of the type.

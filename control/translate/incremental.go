@@ -35,7 +35,6 @@ type Incremental struct {
 	groups   map[id]*group
 	spaces   map[string]*group // workloads by namespace
 	result   Result
-	statuses [][]RouteStatus // by family
 	work     Work
 }
 
@@ -185,12 +184,25 @@ func (x *Incremental) concerned(w *world.World) (map[id]bool, map[string]bool) {
 	changes(x.world.ReferenceGrants, w.ReferenceGrants, func(ref mesh.Ref, _, _ *gwv1.ReferenceGrant, _ bool) {
 		tokens[token("r"+ref.Namespace)] = true
 	})
+	moved := false
 	changes(x.world.Pods, w.Pods, func(ref mesh.Ref, _, _ *corev1.Pod, _ bool) {
+		moved = true
 		tokens[token("p"+ref.Namespace)], spaces[ref.Namespace] = true, true
 		if x.graph.servers[ref.Namespace] > 0 {
 			tokens[token("n"+ref.Namespace)] = true
 		}
 	})
+	if moved {
+		// A pod on its way out loses an address that another has now, anywhere.
+		for ref, item := range w.Pods {
+			if item.Obj.DeletionTimestamp != nil {
+				spaces[ref.Namespace] = true
+				if x.graph.servers[ref.Namespace] > 0 {
+					tokens[token("n"+ref.Namespace)] = true
+				}
+			}
+		}
+	}
 	changes(x.world.EndpointSlices, w.EndpointSlices, func(ref mesh.Ref, before, now *discoveryv1.EndpointSlice, _ bool) {
 		if !selects(w, before) || !selects(w, now) {
 			spaces[ref.Namespace] = true
@@ -245,7 +257,7 @@ func (x *Incremental) group(w *world.World, c component) output {
 	}
 	own := *part
 	own.Pods, own.EndpointSlices = within(w.Pods, served), within(w.EndpointSlices, served)
-	base := core.Translate(&own, x.settings)
+	base := core.Part(&own, w.Pods, x.settings)
 	return x.families(w, part, base)
 }
 

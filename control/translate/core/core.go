@@ -10,7 +10,13 @@ import (
 
 // Translate makes services and workloads; it is pure.
 func Translate(w *world.World, settings mesh.Settings) fragment.Fragment {
-	t := &translator{w: w, settings: settings, made: make(map[mesh.Ref]*mesh.Service, len(w.Services)), nsOpaque: map[string]*portSet{}, told: map[string]bool{}, all: w.Pods}
+	return Part(w, w.Pods, settings)
+}
+
+// Part is Translate of a part of a world that has all of these pods: some of
+// the others may have the address of one that is on its way out.
+func Part(w *world.World, all world.Table[*corev1.Pod], settings mesh.Settings) fragment.Fragment {
+	t := &translator{w: w, settings: settings, made: make(map[mesh.Ref]*mesh.Service, len(w.Services)), nsOpaque: map[string]*portSet{}, told: map[string]bool{}, all: all}
 	t.services()
 	t.workloads()
 	return t.out

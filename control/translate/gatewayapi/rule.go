@@ -101,7 +101,7 @@ func (j *judge) timeouts(in *gwv1.HTTPRouteRule, rule *mesh.Rule, where string) 
 			j.bad(problem.BadTimeout, where+".timeouts.backendRequest", at("%s is longer than the whole request may take, %s", b.Std(), r.Std()), "shorten it")
 		}
 		if !rule.Timeouts.IsZero() {
-			rule.Timeouts.Origin = j.o.origin
+			rule.Timeouts.Origin = j.o.origin.At(where + ".timeouts")
 		}
 	}
 	r := in.Retry
@@ -109,7 +109,7 @@ func (j *judge) timeouts(in *gwv1.HTTPRouteRule, rule *mesh.Rule, where string) 
 		return
 	}
 	// Connection errors are retried whatever the codes say (GEP-1731).
-	out := &mesh.Retry{Attempts: 1, On: []mesh.RetryCondition{mesh.OnConnectFailure, mesh.OnRefusedStream, mesh.OnReset}, Origin: j.o.origin}
+	out := &mesh.Retry{Attempts: 1, On: []mesh.RetryCondition{mesh.OnConnectFailure, mesh.OnRefusedStream, mesh.OnReset}, Origin: j.o.origin.At(where + ".retry")}
 	if r.Attempts != nil {
 		if *r.Attempts < 0 {
 			j.bad(problem.BadTimeout, where+".retry.attempts", at("%d is negative", *r.Attempts), "correct the number")

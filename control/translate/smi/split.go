@@ -115,11 +115,11 @@ func (t *translator) root(r *root) {
 			}
 			route.Origins = append(route.Origins, o)
 			if port.Protocol.MayBeHTTP() {
-				route.Rules = append(route.Rules, mesh.Rule{Name: o.Name, Matches: p.matches, Backends: backends, Origin: o})
+				route.Rules = append(route.Rules, mesh.Rule{Name: o.Name, Matches: p.matches, Backends: backends, Origin: o.At("spec.backends")})
 			}
 			if len(p.matches) == 0 {
 				whole = true
-				route.TCP = []mesh.TCPRule{{Backends: backends, Origin: o}}
+				route.TCP = []mesh.TCPRule{{Backends: backends, Origin: o.At("spec.backends")}}
 			}
 		}
 		if len(route.Origins) == 0 {
@@ -127,7 +127,7 @@ func (t *translator) root(r *root) {
 		}
 		if !whole {
 			o := route.Origins[0]
-			route.Rules = append(route.Rules, mesh.Rule{Name: "default", Backends: []mesh.Backend{{Service: r.ref, Port: port.Number, Weight: 1}}, Origin: o})
+			route.Rules = append(route.Rules, mesh.Rule{Name: "default", Backends: []mesh.Backend{{Service: r.ref, Port: port.Number, Weight: 1}}, Origin: o.At("spec.matches")})
 		}
 		t.out.Routes = append(t.out.Routes, route)
 	}
