@@ -158,7 +158,10 @@ func TestChainedSubscriptionsAndUpdates(t *testing.T) {
 	r := newRig(t, nil)
 	r.set(detectListener(apiKey, apiHost, clusterA), routesTo(apiHost, map[string]uint32{clusterA: 90, clusterB: 10}),
 		edsCluster(clusterA), edsCluster(clusterB), assignmentOf(clusterA, "10.0.0.1", "10.0.0.2"), assignmentOf(clusterB, "10.0.0.3"))
-	if r.subscribed(urlListener, apiKey) {
+	r.mu.Lock()
+	early := r.subscribed(urlListener, apiKey)
+	r.mu.Unlock()
+	if early {
 		t.Fatal("subscribed before anybody asked")
 	}
 	d, err := r.destination(apiKey)

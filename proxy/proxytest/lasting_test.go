@@ -216,13 +216,15 @@ func TestConnectionsOfHTTPAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		on     *Workload
 		labels []string
+		most   int
 	}{
-		{client, []string{`direction="outbound"`, `peer="src"`, `no_tls_reason="loopback"`}},
-		{client, []string{`direction="outbound"`, `peer="dst"`, `tls="true"`, `dst_pod="api-0"`}},
-		{server, []string{`direction="inbound"`, `peer="src"`, `tls="true"`, `client_id="spiffe`}},
-		{server, []string{`direction="inbound"`, `peer="dst"`, `no_tls_reason="loopback"`}},
+		{client, []string{`direction="outbound"`, `peer="src"`, `no_tls_reason="loopback"`}, 1},
+		{client, []string{`direction="outbound"`, `peer="dst"`, `tls="true"`, `dst_pod="api-0"`}, 1},
+		{server, []string{`direction="inbound"`, `peer="src"`, `tls="true"`, `client_id="spiffe`}, 1},
+		// The next request may come before the connection of the last is put back.
+		{server, []string{`direction="inbound"`, `peer="dst"`, `no_tls_reason="loopback"`}, 3},
 	} {
-		if o, n := metric(t, c.on, "tcp_open_total", c.labels...), metric(t, c.on, "tcp_open_connections", c.labels...); o != 1 || n != 1 {
+		if o, n := metric(t, c.on, "tcp_open_total", c.labels...), metric(t, c.on, "tcp_open_connections", c.labels...); o < 1 || o > c.most || n != o {
 			t.Errorf("%v: opened %d, open %d", c.labels, o, n)
 		}
 		if r, w := metric(t, c.on, "tcp_read_bytes_total", c.labels...), metric(t, c.on, "tcp_write_bytes_total", c.labels...); r < 60 || w < 60 {

@@ -83,7 +83,9 @@ func wait(t testing.TB, what string, ok func() bool) {
 
 func TestRouteTimeout(t *testing.T) {
 	gone := make(chan struct{}, 10)
+	var reached atomic.Int64
 	slow := func(w http.ResponseWriter, q *http.Request) {
+		reached.Add(1)
 		io.Copy(io.Discard, q.Body)
 		if q.URL.Path == "/begun" {
 			w.WriteHeader(200)
@@ -99,13 +101,16 @@ func TestRouteTimeout(t *testing.T) {
 	r.rule(&route.Traffic{Timeout: 150 * time.Millisecond})
 	for _, h2c := range []bool{false, true} {
 		c := client(t, h2c)
-		begun := time.Now()
+		begun, before := time.Now(), reached.Load()
 		resp, err := c.Get(r.url + "/wait")
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
+		if reached.Load() == before {
+			t.Skip("this machine is too slow: the time was over before the application was reached")
+		}
 		if took := time.Since(begun); resp.StatusCode != 504 || took < 150*time.Millisecond || resp.Header.Get("weft-proxy-error") != forward.ReasonTimeout {
 			t.Errorf("http2 %v: %d %q after %s", h2c, resp.StatusCode, body, took)
 		}
@@ -118,7 +123,9 @@ func TestRouteTimeout(t *testing.T) {
 		if resp, err = c.Get(r.url + "/begun"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = io.ReadAll(resp.Body); err == nil {
+		if _, err = io.ReadAll(resp.Body); err == nil && resp.StatusCode == 504 {
+			t.Skip("this machine is too slow: the time was over before the response began")
+		} else if err == nil {
 			t.Error("a response that took too long ends well")
 		}
 		resp.Body.Close()

@@ -13,7 +13,9 @@ type Verdict uint8
 const (
 	// Unsaid leaves it to the usual rules: 5xx and gRPC's errors are failures.
 	Unsaid Verdict = iota
+	// Success is one, whatever its status.
 	Success
+	// Failure is one, whatever its status.
 	Failure
 )
 

@@ -65,6 +65,7 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 	go p.tls.Run(ctx)
 	go p.configure(ctx)
 	go p.activity.Guard(ctx, debug.SetMemoryLimit(-1), log)
+	go forward.Rest(ctx)
 	p.await(ctx, stop)
 	p.close()
 	return nil

@@ -36,7 +36,9 @@ type Judgement uint8
 const (
 	// Unjudged leaves it to the usual rules.
 	Unjudged Judgement = iota
+	// Succeeded is a success, whatever the status.
 	Succeeded
+	// Failed is a failure.
 	Failed
 )
 

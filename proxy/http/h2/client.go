@@ -62,7 +62,7 @@ func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n in
 		s.ended()
 		return s, 0, nil
 	}
-	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < c.most {
+	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < outLimit {
 		n += s.queue(body[n:], end)
 	}
 	return s, n, nil

@@ -107,7 +107,7 @@ func (s *Stream) mayQueue() (bool, error) {
 		return false, s.err
 	case s.localEnd || s.closed:
 		return false, ErrStreamDone
-	case len(s.c.out) < s.c.most:
+	case len(s.c.out) < outLimit:
 		return true, nil
 	}
 	s.waitConn()
@@ -153,7 +153,11 @@ func (s *Stream) write(p []byte, end bool) (n int, err error) {
 			s.waitWrite()
 			continue
 		}
-		if c.sendAvail <= 0 || len(c.out) >= c.most {
+		limit := outLimit
+		if len(p) > minFrameSize {
+			limit = c.most
+		}
+		if c.sendAvail <= 0 || len(c.out) >= limit {
 			s.waitConn()
 			continue
 		}
