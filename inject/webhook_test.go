@@ -117,16 +117,16 @@ func TestWebhookRefusesWhatItCannotRead(t *testing.T) {
 		path, body string
 		code       int
 	}{
-		"empty":            {"/inject", "", 400},
-		"garbage":          {"/inject", "\x00\xff{", 400},
-		"half":             {"/inject", review("", "Pod", "CREATE", "production", "{}", "")[:80], 400},
-		"other version":    {"/inject", `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"1"}}`, 400},
-		"no request":       {"/inject", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, 400},
-		"not a pod":        {"/inject", review("", "Pod", "CREATE", "production", `{"spec":3}`, ""), 400},
-		"no namespace":     {"/inject", review("", "Pod", "CREATE", "nowhere", `{"metadata":{"name":"p"}}`, ""), 500},
-		"the largest is 1000000":        {"/inject", strings.Repeat(" ", maxReview+1), 413},
-		"not an object":    {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `[]`, ""), 400},
-		"no object at all": {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `null`, ""), 400},
+		"empty":                  {"/inject", "", 400},
+		"garbage":                {"/inject", "\x00\xff{", 400},
+		"half":                   {"/inject", review("", "Pod", "CREATE", "production", "{}", "")[:80], 400},
+		"other version":          {"/inject", `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"1"}}`, 400},
+		"no request":             {"/inject", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, 400},
+		"not a pod":              {"/inject", review("", "Pod", "CREATE", "production", `{"spec":3}`, ""), 400},
+		"no namespace":           {"/inject", review("", "Pod", "CREATE", "nowhere", `{"metadata":{"name":"p"}}`, ""), 500},
+		"the largest is 1000000": {"/inject", strings.Repeat(" ", maxReview+1), 413},
+		"not an object":          {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `[]`, ""), 400},
+		"no object at all":       {"/validate", review("split.smi-spec.io", "TrafficSplit", "CREATE", "production", `null`, ""), 400},
 	} {
 		if code, _, msg := post(t, c.path, c.body); code != c.code {
 			t.Errorf("%s: code %d (%s), want %d", name, code, msg, c.code)

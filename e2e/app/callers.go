@@ -27,7 +27,7 @@ func newCaller(proto, target, method, body string, headers headerFlag, fresh boo
 		t := &http.Transport{Protocols: &p, MaxIdleConnsPerHost: 100, DisableKeepAlives: fresh}
 		return httpCaller{&http.Client{Transport: t}, target, method, body, headers}, nil
 	case "upgrade":
-		return upgradeCaller{&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, target, hold}, nil
+		return upgradeCaller{&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, target, headers, hold}, nil
 	case "grpc":
 		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -166,15 +166,19 @@ func wait(ctx context.Context, d time.Duration) error {
 // upgradeCaller has a connection switched to bytes, sends a line, reads it
 // back and holds the connection for a while.
 type upgradeCaller struct {
-	client *http.Client
-	url    string
-	hold   time.Duration
+	client  *http.Client
+	url     string
+	headers headerFlag
+	hold    time.Duration
 }
 
 func (c upgradeCaller) call(ctx context.Context) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
 	if err != nil {
 		return answer{}, err
+	}
+	for _, h := range c.headers {
+		req.Header.Set(h[0], h[1])
 	}
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")

@@ -74,7 +74,7 @@ func pass(ctx context.Context, l cluster.Layout, f Family, steps []Step, o optio
 		results[s.N] = r
 		verdict := "passed"
 		if err != nil {
-			verdict = oneLine(err.Error())
+			verdict = strings.Join(strings.Fields(err.Error()), " ")
 		}
 		fmt.Fprintf(os.Stderr, "%2d. %s (%.1f s): %s\n", s.N, s.Title(), time.Since(began).Seconds(), verdict)
 	}
@@ -228,10 +228,13 @@ func within(ctx context.Context, limit time.Duration, ok func() error) error {
 	return err
 }
 
+// longestLine bounds what is said of one step.
+const longestLine = 240
+
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > 240 {
-		s = s[:240] + "..."
+	if len(s) > longestLine {
+		s = s[:longestLine] + "..."
 	}
 	return s
 }

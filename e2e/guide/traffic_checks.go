@@ -25,7 +25,7 @@ func trafficSplit(ctx context.Context, p *Pass, s Step) error {
 	if err := p.apply(ctx, s.Text); err != nil {
 		return err
 	}
-	return p.splits(ctx, 0.1)
+	return p.splits(ctx)
 }
 
 // serviceProfile: requests of its route are retried where the response is a
@@ -47,7 +47,7 @@ func serviceProfile(ctx context.Context, p *Pass, s Step) error {
 			p.tries(ctx, "503", 4, "x-status=503"), p.tries(ctx, "404", 1, "x-status=404"), p.tries(ctx, "200", 1, "x-status=200"),
 			p.tries(ctx, "post", 1, "x-status=500", "-method", "POST"),
 			p.tries(ctx, "other", 1, "x-status=500", "-target", "http://api/api/v1/orders"),
-			p.retried(ctx, 0.1, 0.02), p.splits(ctx, 0.1))
+			p.retried(ctx, 0.1, 0.02), p.splits(ctx))
 	})
 	return g.Wait()
 }
@@ -71,10 +71,10 @@ func routing(ctx context.Context, p *Pass, s Step) error {
 
 // routed: 90/10, and all to the canary for those who ask for it.
 func (p *Pass) routed(ctx context.Context) error {
-	if err := p.splits(ctx, 0.1); err != nil {
+	if err := p.splits(ctx); err != nil {
 		return err
 	}
-	if err := p.splits(ctx, 0.1, "-header", "x-canary=false"); err != nil {
+	if err := p.splits(ctx, "-header", "x-canary=false"); err != nil {
 		return err
 	}
 	r, err := p.load(ctx, "-rate", "100", "-n", "100", "-header", "x-canary=true")
@@ -97,14 +97,9 @@ func destinationRule(ctx context.Context, p *Pass, s Step) error {
 	if err := p.apply(ctx, s.Text); err != nil {
 		return err
 	}
-	if err := p.splits(ctx, 0.1); err != nil {
-		return err
-	}
-	if err := p.fewestRequests(ctx); err != nil {
-		return err
-	}
 	// The limits are tried on the canary while a stable endpoint is away.
-	return p.ejects(ctx, ejection{failing: 1, after: 5, out: 1, longest: 65 * time.Second, meanwhile: p.limits})
+	return errors.Join(p.splits(ctx), p.fewestRequests(ctx),
+		p.ejects(ctx, ejection{failing: 1, after: 5, out: 1, longest: 65 * time.Second, meanwhile: p.limits}))
 }
 
 // fewestRequests: of two endpoints the one that takes 300 ms gets far less than
@@ -134,22 +129,26 @@ func (p *Pass) fewestRequests(ctx context.Context) error {
 }
 
 // limits: of 1,200 requests at once 1,000 are carried, for HTTP between
-// proxies is HTTP/2; of 250 connections at once 100 are made, 100 wait until
+// proxies is HTTP/2; of 250 connections 100 are made, 100 wait until
 // those end, and the others are refused. What is refused is so at once, and
 // flagged UO.
-func (p *Pass) limits(ctx context.Context) error {
+func (p *Pass) limits(ctx context.Context) (problems error) {
 	const hold = 3000 // ms
 	for _, c := range []struct {
 		what           string
+		rate           string
 		sent, accepted int
+		fewer          int     // so many of them may be taken up already
 		longest        float64 // ms, of what is accepted
 		args           []string
 	}{
-		{"requests", 1200, 1000, 2 * hold, []string{"-header", fmt.Sprintf("x-delay-ms=%d", hold)}},
-		{"connections", 250, 200, 3 * hold, []string{"-proto", "upgrade", "-target", "http://api/upgrade", "-hold", "3s"}},
+		{"requests", "1000000", 1200, 1000, 0, 2 * hold, []string{"-header", fmt.Sprintf("x-delay-ms=%d", hold)}},
+		// Not all at once: a connection that is being made counts as waiting too.
+		// Those that all other requests share are among the hundred.
+		{"connections", "250", 250, 200, 4, 3 * hold, []string{"-proto", "upgrade", "-target", "http://api/upgrade", "-hold", "3s"}},
 	} {
 		// To the canary, which is one pool of one endpoint.
-		args := append([]string{"-rate", "1000000", "-n", fmt.Sprint(c.sent), "-for", "30s", "-timeout", "25s", "-header", "x-canary=true"}, c.args...)
+		args := append([]string{"-rate", c.rate, "-n", fmt.Sprint(c.sent), "-for", "30s", "-timeout", "25s", "-header", "x-canary=true"}, c.args...)
 		var r report.Report
 		refused, err := p.flagged(ctx, "UO", func() (err error) {
 			r, err = p.load(ctx, args...)
@@ -159,18 +158,19 @@ func (p *Pass) limits(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case r.OK != c.accepted:
-			return fmt.Errorf("of %d %s at once %d were accepted, not %d: %v %s", c.sent, c.what, r.OK, c.accepted, r.Codes, r.Why())
+		case r.OK > c.accepted || r.OK < c.accepted-c.fewer:
+			err = fmt.Errorf("of %d %s %d were accepted, not %d: %v %s", c.sent, c.what, r.OK, c.accepted, r.Codes, r.Why())
 		// The frontend's own ten requests a second meet the limit too.
-		case r.Codes["503"] != c.sent-c.accepted || refused < r.Codes["503"] || refused > r.Codes["503"]+hold/50:
-			return fmt.Errorf("of %d %s at once %d were refused with 503 and %d counted as UO, not %d: %v %s", c.sent, c.what, r.Codes["503"], refused, c.sent-c.accepted, r.Codes, r.Why())
+		case r.Codes["503"] != c.sent-r.OK || refused < r.Codes["503"] || refused > r.Codes["503"]+hold/50:
+			err = fmt.Errorf("of %d %s %d were refused with 503 and %d counted as UO, not %d: %v %s", c.sent, c.what, r.Codes["503"], refused, c.sent-r.OK, r.Codes, r.Why())
 		case r.FailedMax > hold/2:
-			return fmt.Errorf("%s above the limit were refused after %.0f ms only", c.what, r.FailedMax)
+			err = fmt.Errorf("%s above the limit were refused after %.0f ms only", c.what, r.FailedMax)
 		case r.Max > c.longest:
-			return fmt.Errorf("%s within the limit took %.0f ms", c.what, r.Max)
+			err = fmt.Errorf("%s within the limit took %.0f ms", c.what, r.Max)
 		}
+		problems = errors.Join(problems, err)
 	}
-	return nil
+	return problems
 }
 
 // flagged is how many requests of the frontend's proxy were counted with a
@@ -310,13 +310,14 @@ func (p *Pass) ejects(ctx context.Context, want ejection) error {
 			out++
 		}
 	}
-	if out != want.out {
-		return fmt.Errorf("of %d endpoints that fail %d were taken away after %d failures, not %d; they met %v", want.failing, out, want.after, want.out, met)
-	}
 	if want.meanwhile != nil {
-		if err := want.meanwhile(ctx); err != nil {
-			return err
-		}
+		err = want.meanwhile(ctx)
+	}
+	if out != want.out {
+		return errors.Join(err, fmt.Errorf("of %d endpoints that fail %d were taken away after %d failures, not %d; they met %v", want.failing, out, want.after, want.out, met))
+	}
+	if err != nil {
+		return err
 	}
 	if err := within(ctx, max(want.longest-time.Since(well), 5*time.Second), func() error {
 		r, err := p.load(ctx, "-rate", "200", "-n", "200")
@@ -400,9 +401,9 @@ func (p *Pass) unsplit(ctx context.Context) error {
 	return nil
 }
 
-// splits waits until the canary has its share of 1,000 requests, within three
-// points.
-func (p *Pass) splits(ctx context.Context, share float64, args ...string) error {
+// splits waits until the canary has 10 % of 1,000 requests, within three points.
+func (p *Pass) splits(ctx context.Context, args ...string) error {
+	const share = 0.1
 	return within(ctx, 20*time.Second, func() error {
 		r, err := p.load(ctx, append([]string{"-rate", "300", "-n", "1000"}, args...)...)
 		if err != nil {
