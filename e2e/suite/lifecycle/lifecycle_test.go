@@ -355,7 +355,7 @@ func refuse(t *clustertest.T) {
 	}
 	// What can be meant but hardly is, is accepted with a warning: a Service
 	// that does not exist may come to exist, weights may be raised again.
-	for want, manifest := range map[string]string{"does not exist": split("1", "2"), "all weights are zero": split("0", "0")} {
+	for want, manifest := range map[string]string{"does not exist": split("1", "2"), "have no weight": split("0", "0")} {
 		out, err := meshtest.Shell(t.Context(), shared, "kubectl apply -f - 2>&1 <<'END'\n"+manifest+"END")
 		if err != nil || !strings.Contains(out, "Warning:") || !strings.Contains(out, want) {
 			t.Errorf("no warning that says %q: %v %s", want, err, out)
