@@ -1,17 +1,21 @@
 package feature
 
 import (
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/policy"
+	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/timer"
@@ -157,5 +161,56 @@ func BenchmarkTimeout(b *testing.B) {
 	for b.Loop() {
 		w.Arm(&t, nobody{}, 15*time.Second)
 		w.Stop(&t)
+	}
+}
+
+// BenchmarkAccessLog is the line of one request in one sidecar, in Istio's
+// usual format and into nowhere.
+func BenchmarkAccessLog(b *testing.B) {
+	const format = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ` +
+		`"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" ` +
+		`"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%` + "\n"
+	sinks := accesslog.NewSinks(slog.New(slog.DiscardHandler))
+	sinks.OpenWith("x", func() (io.Writer, error) { return io.Discard, nil })
+	defer sinks.Close()
+	l, err := accesslog.New([]accesslog.Spec{{Path: "x", Text: format}}, sinks)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, a := request(), netip.MustParseAddrPort("10.0.0.1:8080")
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		e := l.Entry()
+		e.Request(r)
+		e.Reply(r.Fields)
+		e.Start, e.Sent, e.Head, e.End, e.Status, e.BytesSent = now, now, now, now, 200, 1024
+		e.Details, e.Cluster, e.Route, e.Upstream, e.UpstreamLocal, e.Client, e.Local = "via_upstream", "outbound|80||api", "default", a, a, a, a
+		e.Write()
+	}
+}
+
+// BenchmarkAccessLogOff is what each request asks where nothing is logged.
+func BenchmarkAccessLogOff(b *testing.B) {
+	var s accesslog.Slot
+	for b.Loop() {
+		if s.HTTP() != nil {
+			b.Fatal("on")
+		}
+	}
+}
+
+// BenchmarkRetriesArmed asks a policy of retries about an answer that is good.
+func BenchmarkRetriesArmed(b *testing.B) {
+	p := &retry.Policy{On: retry.ServerError | retry.Reset, Retries: 2}
+	budget := retry.NewBudget(0.2, 10, 10*time.Second, time.Now())
+	now := time.Now()
+	fields := request().Fields
+	b.ReportAllocs()
+	for b.Loop() {
+		budget.Request(now)
+		if p.Response(200, retry.NoGRPC, fields) {
+			b.Fatal("a retry")
+		}
 	}
 }

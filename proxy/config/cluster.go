@@ -25,6 +25,7 @@ type cluster struct {
 // Values of Cluster.DiscoveryType.
 const (
 	typeStatic      = 0
+	typeStrictDNS   = 1
 	typeLogicalDNS  = 2
 	typeEDS         = 3
 	typeOriginalDst = 4
@@ -147,19 +148,23 @@ func (c *clusterParts) settleKind() error {
 		if a == nil {
 			return invalid("a STATIC cluster without load_assignment")
 		}
-		if a.host != "" {
-			return invalid("the host name %q in a STATIC cluster", a.host)
+		if len(a.names) > 0 {
+			return invalid("the host name %q in a STATIC cluster", a.names[0].Host)
 		}
 		c.static, c.overprovisioning = a.endpoints, a.overprovisioning
 	case typeLogicalDNS:
 		c.spec.Kind = upstream.DNS
-		if a == nil || a.host == "" && len(a.endpoints) != 1 || len(a.endpoints) > 1 {
+		if a == nil || len(a.names)+len(a.endpoints) != 1 {
 			return invalid("a LOGICAL_DNS cluster wants just one endpoint in load_assignment")
 		}
-		c.spec.Host, c.spec.Port = a.host, a.port
-		if a.host == "" {
-			c.spec.Host, c.spec.Port = a.endpoints[0].Address.Addr().String(), a.endpoints[0].Address.Port()
+		one := a.named()[0]
+		c.spec.Host, c.spec.Port = one.Host, one.Address.Port()
+	case typeStrictDNS:
+		c.spec.Kind = upstream.DNS
+		if a == nil || len(a.names)+len(a.endpoints) == 0 {
+			return invalid("a STRICT_DNS cluster without endpoints in load_assignment")
 		}
+		c.spec.Names = &upstream.Names{List: a.named(), Overprovisioning: a.overprovisioning}
 	case typeOriginalDst:
 		c.spec.Kind = upstream.OriginalDestination
 	default:

@@ -9,14 +9,22 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
-// assignment is envoy.config.endpoint.v3.ClusterLoadAssignment. host and port
-// are set where an endpoint's address is a name.
+// assignment is envoy.config.endpoint.v3.ClusterLoadAssignment. names are the
+// endpoints whose address is one.
 type assignment struct {
 	name             string
 	endpoints        []upstream.EndpointSpec
+	names            []upstream.NamedEndpoint
 	overprovisioning uint32
-	host             string
-	port             uint16
+}
+
+// named are all endpoints: the names, then the addresses.
+func (a *assignment) named() []upstream.NamedEndpoint {
+	out := a.names
+	for _, e := range a.endpoints {
+		out = append(out, upstream.NamedEndpoint{Host: e.Address.Addr().String(), EndpointSpec: e})
+	}
+	return out
 }
 
 // Values of HealthStatus.
@@ -70,7 +78,7 @@ func (a *assignment) decodePolicy(b []byte) error {
 
 func (a *assignment) decodeLocality(b []byte) error {
 	var l upstream.EndpointSpec // what all of them have in common
-	from := len(a.endpoints)
+	from, fromName := len(a.endpoints), len(a.names)
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
@@ -88,7 +96,7 @@ func (a *assignment) decodeLocality(b []byte) error {
 				})
 			})
 		case 2:
-			return f.in("lb_endpoints["+itoa(len(a.endpoints)-from)+"]", a.decodeEndpoint)
+			return f.in("lb_endpoints["+itoa(len(a.endpoints)-from+len(a.names)-fromName)+"]", a.decodeEndpoint)
 		case 3:
 			err := f.wrappedUint32(&l.LocalityWeight)
 			if err == nil && l.LocalityWeight == 0 {
@@ -107,9 +115,14 @@ func (a *assignment) decodeLocality(b []byte) error {
 		}
 		return nil
 	})
-	for i := from; i < len(a.endpoints); i++ {
-		e := &a.endpoints[i]
+	in := func(e *upstream.EndpointSpec) {
 		e.Region, e.Zone, e.SubZone, e.LocalityWeight, e.Priority = l.Region, l.Zone, l.SubZone, l.LocalityWeight, l.Priority
+	}
+	for i := from; i < len(a.endpoints); i++ {
+		in(&a.endpoints[i])
+	}
+	for i := fromName; i < len(a.names); i++ {
+		in(&a.names[i].EndpointSpec)
 	}
 	return err
 }
@@ -166,16 +179,9 @@ func (a *assignment) decodeEndpoint(b []byte) error {
 	if port == 0 || port > 65535 {
 		return invalid("port %d", port)
 	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Zone() != "" {
-		if host == "" || strings.ContainsAny(host, " /:[]") || addr.Zone() != "" {
-			return invalid("address %q", host)
-		}
-		if a.host != "" {
-			return invalid("two host names: %q and %q", a.host, host)
-		}
-		a.host, a.port = host, uint16(port)
-		return nil
+	addr, name, err := readHost(host)
+	if err != nil {
+		return err
 	}
 	e.Address = netip.AddrPortFrom(addr.Unmap(), uint16(port))
 	e.Weight, e.Workload, e.Namespace, e.Owner = weight, m["workload"], m["namespace"], m["owner"]
@@ -185,10 +191,25 @@ func (a *assignment) decodeEndpoint(b []byte) error {
 		}
 	} else if tlsMode != "" && tlsMode != "disabled" {
 		// Without an identity to demand it would be dialled in plaintext.
-		return invalid("endpoint %s has tlsMode %s but no weft.identity", e.Address, tlsMode)
+		return invalid("endpoint %s has tlsMode %s but no weft.identity", host, tlsMode)
+	}
+	if name {
+		a.names = append(a.names, upstream.NamedEndpoint{Host: host, EndpointSpec: e})
+		return nil
 	}
 	a.endpoints = append(a.endpoints, e)
 	return nil
+}
+
+// readHost reads an address, or else a name.
+func readHost(host string) (addr netip.Addr, name bool, err error) {
+	if addr, err = netip.ParseAddr(host); err == nil && addr.Zone() == "" {
+		return addr, false, nil
+	}
+	if host == "" || strings.ContainsAny(host, " /:[]%") {
+		return netip.Addr{}, false, invalid("address %q", host)
+	}
+	return netip.Addr{}, true, nil
 }
 
 // decodeAddress reads an Address that is a TCP socket_address.

@@ -50,7 +50,7 @@ func decodeOutlier(b []byte) (*balance.Outlier, error) {
 			return f.duration("max_ejection_time", &o.MaxEjection)
 		case 22:
 			return f.in("max_ejection_time_jitter", func(b []byte) (err error) {
-				o.MaxEjectionJitter, err = decodeAnyDuration(b)
+				o.MaxEjectionJitter, err = decodeSpan(b)
 				return err
 			})
 		case 24:

@@ -75,7 +75,7 @@ func decodeThresholds(b []byte, l *upstream.Limits) (priority uint32, err error)
 						return at("min_retry_concurrency", f.wrappedUint32(&l.MinRetries))
 					case 3:
 						return f.in("budget_interval", func(b []byte) error {
-							d, err := decodeAnyDuration(b)
+							d, err := decodeSpan(b)
 							if err == nil && d != 0 {
 								err = unsupported("%s: retries are compared with the requests of the moment", d)
 							}
@@ -200,7 +200,7 @@ func (c *clusterParts) decodeCommonHTTP(b []byte) error {
 		switch f.num {
 		case 1:
 			return f.in("idle_timeout", func(b []byte) error {
-				d, err := decodeAnyDuration(b)
+				d, err := decodeSpan(b)
 				if n.Idle = d; d == 0 {
 					n.Idle = never
 				}
@@ -208,7 +208,7 @@ func (c *clusterParts) decodeCommonHTTP(b []byte) error {
 			})
 		case 3:
 			return f.in("max_connection_duration", func(b []byte) (err error) {
-				n.MaxAge, err = decodeAnyDuration(b)
+				n.MaxAge, err = decodeSpan(b)
 				return err
 			})
 		case 4:

@@ -348,7 +348,7 @@ func (c *clusterParts) settleOrigination() error {
 	}
 	t.Insecure = s.insecure
 	host := c.spec.Host
-	if c.spec.Kind != upstream.DNS {
+	if host == "" {
 		host = c.spec.Name[strings.LastIndexByte(c.spec.Name, '|')+1:]
 	}
 	wild := strings.HasPrefix(host, "*.")

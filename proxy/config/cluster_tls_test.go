@@ -218,7 +218,7 @@ func TestConnectionsByHash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st, err := compile(&inputs{listener: got}); err != nil || !st.tcp.BySource {
+		if st, err := compile(&inputs{listener: got}, &Options{}); err != nil || !st.tcp.BySource {
 			t.Error(err)
 		}
 	}
@@ -238,7 +238,7 @@ func TestConnectionRules(t *testing.T) {
 		if !names["a"] || !names["b"] || !names["c"] {
 			t.Errorf("clusters %v", names)
 		}
-		st, err := compile(&inputs{listener: got, routes: &routes{}})
+		st, err := compile(&inputs{listener: got, routes: &routes{}}, &Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +328,7 @@ func TestDumpTellsSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := compile(&inputs{listener: &listener{http: &httpManager{}}, routes: r, budgets: budgets{}})
+	st, err := compile(&inputs{listener: &listener{http: &httpManager{}}, routes: r, budgets: budgets{}}, &Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

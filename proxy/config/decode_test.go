@@ -200,7 +200,7 @@ func TestRoutesRoundTrip(t *testing.T) {
 		}
 	}
 	// Compiled, it decides as written.
-	st, err := compile(&inputs{listener: &listener{name: apiHost, protocol: HTTP, http: &httpManager{stat: apiHost}}, routes: got})
+	st, err := compile(&inputs{listener: &listener{name: apiHost, protocol: HTTP, http: &httpManager{stat: apiHost}}, routes: got}, &Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,14 +36,14 @@ func FuzzDecode(f *testing.F) {
 				if l.http == nil && l.tcp == nil {
 					t.Error("an accepted listener leads nowhere")
 				}
-				if _, err := compile(&inputs{listener: l, routes: &routes{}}); err != nil {
+				if _, err := compile(&inputs{listener: l, routes: &routes{}}, &Options{}); err != nil {
 					t.Errorf("accepted but not compiled: %v", err)
 				}
 			}
 		}
 		if r, err := readRoutes("x", b); err == nil {
 			l := &listener{http: &httpManager{}}
-			st, err := compile(&inputs{listener: l, routes: r})
+			st, err := compile(&inputs{listener: l, routes: r}, &Options{})
 			if err != nil {
 				t.Fatalf("accepted but not compiled: %v", err)
 			}

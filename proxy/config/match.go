@@ -104,24 +104,19 @@ func decodeFraction(b []byte) (route.Share, error) {
 
 func decodeHeaderMatch(b []byte) (v route.ValueMatch, err error) {
 	conditions := 0
-	part := func(k route.ValueKind, f field) error {
-		conditions++
-		v.Kind = k
-		return f.str(&v.Value)
-	}
 	absent := false
 	err = eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
 			return f.str(&v.Name)
 		case 4:
-			return part(route.Exact, f)
+			return f.text(route.Exact, &v, &conditions)
 		case 9:
-			return part(route.HasPrefix, f)
+			return f.text(route.HasPrefix, &v, &conditions)
 		case 10:
-			return part(route.HasSuffix, f)
+			return f.text(route.HasSuffix, &v, &conditions)
 		case 12:
-			return part(route.Contains, f)
+			return f.text(route.Contains, &v, &conditions)
 		case 6:
 			conditions++
 			v.Kind = route.Range
@@ -203,24 +198,26 @@ func decodeQueryMatch(b []byte) (v route.ValueMatch, err error) {
 	return v, err
 }
 
+// text reads the text of one kind of condition, and counts it.
+func (f field) text(k route.ValueKind, v *route.ValueMatch, n *int) error {
+	*n++
+	v.Kind = k
+	return f.str(&v.Value)
+}
+
 // decodeString reads a StringMatcher.
 func decodeString(b []byte, v *route.ValueMatch) error {
 	patterns := 0
-	part := func(k route.ValueKind, f field) error {
-		patterns++
-		v.Kind = k
-		return f.str(&v.Value)
-	}
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return part(route.Exact, f)
+			return f.text(route.Exact, v, &patterns)
 		case 2:
-			return part(route.HasPrefix, f)
+			return f.text(route.HasPrefix, v, &patterns)
 		case 3:
-			return part(route.HasSuffix, f)
+			return f.text(route.HasSuffix, v, &patterns)
 		case 7:
-			return part(route.Contains, f)
+			return f.text(route.Contains, v, &patterns)
 		case 5:
 			patterns++
 			v.Kind = route.Regex

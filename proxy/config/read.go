@@ -29,8 +29,8 @@ func readAssignment(name string, b []byte) (*assignment, error) {
 	case err != nil:
 	case a.name != name:
 		err = invalid("cluster_name: the assignment calls itself %q", a.name)
-	case a.host != "":
-		err = invalid("address %q is not an IP address", a.host)
+	case len(a.names) > 0:
+		err = invalid("address %q is not an IP address", a.names[0].Host)
 	}
 	return a, err
 }

@@ -1,11 +1,8 @@
 package config
 
 import (
-	"net/netip"
 	"time"
 
-	"github.com/weftmesh/weft/proxy/retry"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -55,92 +52,6 @@ func (a *inputs) equal(b *inputs) bool {
 	return true
 }
 
-// applied is a cluster as the registry has it.
-type applied struct {
-	from      *cluster
-	endpoints *assignment
-	handle    *upstream.Cluster
-}
-
-// builtin clusters are known without being sent.
-func builtin(name string) bool {
-	return name == upstream.PassthroughCluster || name == upstream.BlackHoleCluster || name == invalidBackend
-}
-
-// subscribe derives what is needed from what has arrived: each resource names
-// the next ones. It is called with the lock.
-func (s *Store) subscribe() {
-	ls := map[string]bool{virtualInbound: true, virtualOutbound: true, siblings: !s.prewarmed}
-	rs, cs, es := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for name, t := range s.dests {
-		ls[name] = true
-		// What is in effect is kept until its successor is complete.
-		if t.made.listener != nil {
-			addNames(t.made.listener, rs, cs)
-			t.made.routes.clusterNames(cs)
-		}
-		if l, a := s.listeners.get(name); a == present {
-			addNames(l, rs, cs)
-		}
-	}
-	for name := range rs {
-		if r, a := s.routes.get(name); a == present {
-			r.clusterNames(cs)
-		}
-	}
-	for name := range cs {
-		if c, a := s.clusters.get(name); a == present && c.eds != "" {
-			es[c.eds] = true
-		}
-	}
-	s.listeners.want(ls)
-	s.routes.want(rs)
-	s.clusters.want(cs)
-	s.endpoints.want(es)
-	s.secrets.want(map[string]bool{rootCA: true})
-	s.kick()
-}
-
-// addNames adds what a listener names.
-func addNames(l *listener, rs, cs map[string]bool) {
-	if l.http != nil {
-		if l.http.route != "" {
-			rs[l.http.route] = true
-		}
-		l.http.inline.clusterNames(cs)
-	}
-	if l.tcp != nil {
-		addClusters(cs, l.tcp.shares)
-	}
-	for i := range l.special {
-		addClusters(cs, l.special[i].tcp.shares)
-	}
-}
-
-func addClusters(cs map[string]bool, shares []share) {
-	for i := range shares {
-		if n := shares[i].cluster; !builtin(n) {
-			cs[n] = true
-		}
-	}
-}
-
-func (r *routes) clusterNames(cs map[string]bool) {
-	if r == nil {
-		return
-	}
-	for i := range r.rules {
-		addClusters(cs, r.rules[i].shares)
-		if t := r.rules[i].traffic; t != nil {
-			for j := range t.Mirrors {
-				if n := t.Mirrors[j].Name; !builtin(n) {
-					cs[n] = true
-				}
-			}
-		}
-	}
-}
-
 // refresh brings everything in effect up to what has arrived. It is called
 // with the lock, and does nothing where nothing changed.
 func (s *Store) refresh() {
@@ -161,10 +72,15 @@ func (s *Store) essentials() {
 	in, haveIn := s.listeners.get(virtualInbound)
 	if haveIn == present && s.inbound.Load() != in.inbound {
 		s.inbound.Store(in.inbound)
+		s.inboundLogs.Set(in.openLogs(&s.opts))
 	}
 	out, haveOut := s.listeners.get(virtualOutbound)
 	if haveOut == present {
 		s.fate.Store(uint32(out.fate))
+		if s.outbound != out {
+			s.outbound = out
+			s.unknownLogs.Set(out.openLogs(&s.opts))
+		}
 	}
 	b, haveRoots := s.secrets.get(rootCA)
 	if haveRoots == present && !b.Equal(s.trusted) {
@@ -176,53 +92,6 @@ func (s *Store) essentials() {
 	if !s.isReady && haveIn == present && haveOut == present && haveRoots == present {
 		s.isReady = true
 		close(s.ready)
-	}
-}
-
-// applyClusters brings the registry up to date, for wanted clusters.
-func (s *Store) applyClusters() {
-	for name, e := range s.clusters.entries {
-		if !e.wanted || e.answer != present {
-			continue
-		}
-		a := s.applied[name]
-		if a == nil {
-			a = &applied{}
-			s.applied[name] = a
-		}
-		c := e.value
-		if a.from != c {
-			a.handle = s.opts.Registry.Apply(c.spec)
-			if c.eds == "" && c.spec.Kind == upstream.Pushed {
-				s.opts.Registry.Assign(name, upstream.Assignment{Endpoints: c.static, Overprovisioning: c.overprovisioning})
-			}
-			a.from = c
-		}
-		if c.eds == "" {
-			a.endpoints = nil
-			continue
-		}
-		switch v, answer := s.endpoints.get(c.eds); {
-		case answer == present && a.endpoints != v:
-			s.opts.Registry.Assign(name, upstream.Assignment{Endpoints: v.endpoints, Overprovisioning: v.overprovisioning})
-			a.endpoints = v
-		case answer == absent && a.endpoints != noEndpoints:
-			s.opts.Registry.SetEndpoints(name, nil)
-			a.endpoints = noEndpoints
-		}
-	}
-}
-
-// noEndpoints stands for an assignment that does not exist.
-var noEndpoints = &assignment{}
-
-// dropClusters removes from the registry what nothing in effect uses.
-func (s *Store) dropClusters() {
-	for name := range s.applied {
-		if e := s.clusters.entries[name]; e == nil || !e.wanted || e.answer == absent {
-			s.opts.Registry.Remove(name)
-			delete(s.applied, name)
-		}
 	}
 }
 
@@ -261,7 +130,7 @@ func (s *Store) update(name string, t *tracked) {
 	if missing && !s.overdue(t) {
 		return
 	}
-	st, err := compile(&in)
+	st, err := compile(&in, &s.opts)
 	if err != nil {
 		// Decoding has checked all that compilation does.
 		s.log.Error("configuration refused late", "destination", name, "error", err)
@@ -322,140 +191,4 @@ func (s *Store) gather(l *listener) (in inputs, missing, fatal bool) {
 		}
 	}
 	return in, missing, false
-}
-
-// compile turns inputs into the leaves' types.
-func compile(in *inputs) (*destState, error) {
-	l := in.listener
-	st := &destState{protocol: l.protocol}
-	if l.tcp != nil {
-		st.name = l.tcp.stat
-		sp, err := connections(in, l)
-		if err != nil {
-			return nil, err
-		}
-		st.tcp = sp
-	}
-	if l.http != nil {
-		st.name = l.http.stat
-		rules := make([]*route.Rule, 0, len(in.routes.rules))
-		for i := range in.routes.rules {
-			u := &in.routes.rules[i]
-			spec := u.spec()
-			spec.Backends, spec.Traffic = backends(in, u.shares), traffic(in, u)
-			r, err := route.NewRule(spec)
-			if err != nil {
-				return nil, at("routes["+itoa(i)+"]", err)
-			}
-			rules = append(rules, r)
-		}
-		st.routes = route.NewTable(in.routes.name, rules)
-	}
-	if st.name == "" {
-		st.name = l.name
-	}
-	return st, nil
-}
-
-// connections is the choice for connections without HTTP.
-func connections(in *inputs, l *listener) (*route.Split, error) {
-	split := func(t *tcpProxy) (*route.Split, error) {
-		s, err := route.NewSplit(backends(in, t.shares))
-		if err == nil {
-			s.Idle, s.BySource = t.idle, t.bySource
-		}
-		return s, err
-	}
-	rest, err := split(l.tcp)
-	if err != nil || len(l.special) == 0 {
-		return rest, err
-	}
-	var list []route.Exception
-	for i := range l.special {
-		c := &l.special[i]
-		s, err := split(c.tcp)
-		if err != nil {
-			return nil, at("filter_chains", err)
-		}
-		names, subnets := c.names, c.subnets
-		if names == nil {
-			names = []string{""}
-		}
-		if subnets == nil {
-			subnets = []netip.Prefix{{}}
-		}
-		for _, n := range names {
-			for _, p := range subnets {
-				list = append(list, route.Exception{Name: n, TLS: c.transport == tlsProto, To: p, Split: s})
-			}
-		}
-	}
-	return rest.Except(list), nil
-}
-
-// Statuses of backends without a cluster.
-const (
-	statusInvalid = 500 // the backend cannot be used
-	statusUnknown = 503 // the cluster does not exist (yet)
-)
-
-func backends(in *inputs, shares []share) []route.Backend {
-	var out []route.Backend
-	for i := range shares {
-		s := &shares[i]
-		b := route.Backend{Name: s.cluster, Weight: s.weight, Headers: s.headers, Host: s.host}
-		switch {
-		case s.cluster == invalidBackend:
-			b.Status = statusInvalid
-		case in.clusters[s.cluster] != nil:
-			b.Cluster = in.clusters[s.cluster]
-		default:
-			b.Status = statusUnknown
-		}
-		out = append(out, b)
-	}
-	return out
-}
-
-// traffic is what a rule asks for, with the clusters and the budget that it
-// names.
-func traffic(in *inputs, u *rule) *route.Traffic {
-	t := u.traffic
-	if t == nil || len(t.Mirrors) == 0 && u.budget == (budgetSpec{}) {
-		return t
-	}
-	own := *t
-	own.Mirrors = append([]route.Mirror(nil), t.Mirrors...)
-	for i := range own.Mirrors {
-		own.Mirrors[i].Cluster = in.clusters[own.Mirrors[i].Name]
-	}
-	if u.budget != (budgetSpec{}) && in.budgets != nil {
-		own.Budget = in.budgets.get(in.routes.name, u.budget)
-	}
-	return &own
-}
-
-// budgets are the retry budgets in use. They outlive a configuration that says
-// the same again, so that a push does not fill them.
-type budgets map[string]map[budgetSpec]*retry.Budget
-
-func (b budgets) get(routes string, s budgetSpec) *retry.Budget {
-	m := b[routes]
-	if m == nil {
-		m = map[budgetSpec]*retry.Budget{}
-		b[routes] = m
-	}
-	if m[s] == nil {
-		m[s] = retry.NewBudget(s.ratio, s.min, s.ttl, time.Now())
-	}
-	return m[s]
-}
-
-// prune forgets the budgets of routes that nobody wants any more.
-func (s *Store) prune() {
-	for name := range s.budgets {
-		if e := s.routes.entries[name]; e == nil || !e.wanted {
-			delete(s.budgets, name)
-		}
-	}
 }

@@ -163,7 +163,7 @@ func TestRefusals(t *testing.T) {
 		}), "direct_response"},
 		"CONNECT":            {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_ConnectMatcher_{ConnectMatcher: &routev3.RouteMatch_ConnectMatcher{}}}), "condition"},
 		"no path condition":  {match(&routev3.RouteMatch{}), "path"},
-		"relative path":      {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: "x"}}), "slash"},
+		"empty path":         {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{}}), "path is empty"},
 		"regular expression": {match(&routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `(?=x)`}}}), "regular expression"},
 		"header name":        {header("a b", "c", 0), "a b"},
 		"header value":       {header("a", "b\r\nc", 0), "control"},
@@ -171,7 +171,7 @@ func TestRefusals(t *testing.T) {
 		"second host":        {header("Host", "b", 0), "host"},
 		"strict DNS": {clus(func(c *clusterv3.Cluster) {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
-		}), "type"},
+		}), "load_assignment"},
 		"TLS for all endpoints": {clus(func(c *clusterv3.Cluster) { c.TransportSocket = tls }), "transport_socket"},
 		"custom cluster": {clus(func(c *clusterv3.Cluster) {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{}}

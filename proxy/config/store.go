@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -75,6 +76,8 @@ type Options struct {
 	// Roots is called with each new trust bundle, in order; it must not block.
 	Roots func(*identity.Bundle)
 	Log   *slog.Logger
+	// AccessLogs opens the files of access logs; nil writes none.
+	AccessLogs accesslog.Opener
 
 	// Wait bounds the first answer for a destination; 0 means 2 s.
 	Wait time.Duration
@@ -107,8 +110,11 @@ type Store struct {
 
 	inbound atomic.Pointer[policy.Inbound]
 	fate    atomic.Uint32
-	ready   chan struct{}
-	wake    chan struct{} // there may be something to send
+	// inboundLogs are of the workload's ports, unknownLogs of destinations that
+	// are not known.
+	inboundLogs, unknownLogs accesslog.Slot
+	ready                    chan struct{}
+	wake                     chan struct{} // there may be something to send
 
 	mu        sync.Mutex
 	listeners *table[*listener]
@@ -120,6 +126,7 @@ type Store struct {
 	applied   map[string]*applied
 	budgets   budgets
 	trusted   *identity.Bundle
+	outbound  *listener // in effect
 	isReady   bool
 	prewarmed bool
 	up        bool
@@ -164,6 +171,12 @@ func (s *Store) Unknown() Fate { return Fate(s.fate.Load()) }
 // Inbound is the policy of inbound ports; nil, which accepts nothing, before
 // there is one.
 func (s *Store) Inbound() *InboundPolicy { return s.inbound.Load() }
+
+// InboundLogs are the access logs of the workload's own ports.
+func (s *Store) InboundLogs() *accesslog.Slot { return &s.inboundLogs }
+
+// UnknownLogs are those of connections to destinations that are not known.
+func (s *Store) UnknownLogs() *accesslog.Slot { return &s.unknownLogs }
 
 // Connected says whether there is a stream to the control plane.
 func (s *Store) Connected() bool {

@@ -113,11 +113,11 @@ func TestTrafficRoundTrip(t *testing.T) {
 	}
 	// A budget outlives another push of the same.
 	in := &inputs{listener: &listener{name: apiHost, protocol: HTTP, http: &httpManager{stat: apiHost}}, routes: got, budgets: budgets{}}
-	a, err := compile(in)
+	a, err := compile(in, &Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := compile(in)
+	b, err := compile(in, &Options{})
 	if err != nil || a.routes.Rules[0].Traffic.Budget == nil || a.routes.Rules[0].Traffic.Budget != b.routes.Rules[0].Traffic.Budget {
 		t.Errorf("budgets differ: %v", err)
 	}

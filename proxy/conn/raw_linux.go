@@ -124,3 +124,13 @@ func sysReadInq(fd uintptr, p []byte, c *control) (n, left int, e syscall.Errno)
 }
 
 const rawSupported = true
+
+// sysUnacknowledged is how many bytes that the system has taken the peer's
+// system has not acknowledged (SIOCOUTQ, see tcp(7)); 0 where that is unknown.
+func sysUnacknowledged(fd uintptr) int {
+	var n int32
+	if _, _, e := syscall.RawSyscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); e != 0 {
+		return 0
+	}
+	return int(n)
+}

@@ -22,3 +22,5 @@ type control struct{}
 func (c *Conn) askInq() bool { return false }
 
 func sysReadInq(uintptr, []byte, *control) (int, int, syscall.Errno) { return 0, -1, syscall.ENOSYS }
+
+func sysUnacknowledged(uintptr) int { return 0 }

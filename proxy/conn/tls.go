@@ -245,8 +245,8 @@ func (c *Conn) encrypt() error {
 	return err
 }
 
-// writeTLS takes what does not fit into the record being gathered.
-func (c *Conn) writeTLS(p []byte) (int, error) {
+// writeLarge takes what does not fit into the record being gathered; wmu is held.
+func (c *Conn) writeLarge(p []byte) (int, error) {
 	if err := c.encrypt(); err != nil {
 		return 0, err
 	}
@@ -256,6 +256,9 @@ func (c *Conn) writeTLS(p []byte) (int, error) {
 		return len(p), nil
 	}
 	c.drop() // taken in vain
+	if c.own != nil {
+		return c.sealAll(p, false)
+	}
 	n, err := c.tls.Write(p)
 	c.countWritten(n)
 	c.werr = err

@@ -43,10 +43,8 @@ func (c *Conn) write(p []byte) (int, error) {
 		}
 	}
 	switch {
-	case c.own != nil:
-		return c.writeOwn(p)
-	case c.tls != nil:
-		return c.writeTLS(p)
+	case c.under != nil:
+		return c.writeLarge(p)
 	case c.closed.Load():
 		return 0, net.ErrClosed
 	}

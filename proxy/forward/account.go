@@ -75,10 +75,28 @@ func (x *Exchange) series() *telemetry.HTTP {
 	if d.Direction == Inbound {
 		return d.inboundSeries()
 	}
-	origin := ""
-	if x.Rule != nil {
-		origin = x.Rule.Stat
+	if x.Endpoint != nil {
+		if h := x.Endpoint.Series(d.Name, x.origin()); h != nil {
+			return h
+		}
 	}
+	return x.newSeries()
+}
+
+// origin is the route as it is counted.
+func (x *Exchange) origin() string {
+	if x.Rule == nil {
+		return ""
+	}
+	return x.Rule.Stat
+}
+
+// newSeries is series for the first request. What it has on its stack would
+// make every other one reach for memory that is not in the cache.
+//
+//go:noinline
+func (x *Exchange) newSeries() *telemetry.HTTP {
+	d, origin := x.Downstream, x.origin()
 	if x.Endpoint == nil {
 		k := telemetry.HTTPKey{Direction: telemetry.Outbound, Authority: d.Name, Route: origin}
 		if x.cluster != nil {
@@ -86,9 +104,6 @@ func (x *Exchange) series() *telemetry.HTTP {
 			k.Service, k.Namespace, k.Port = s.Service, s.Namespace, s.ServicePort
 		}
 		return d.Telemetry.HTTP(k)
-	}
-	if h := x.Endpoint.Series(d.Name, origin); h != nil {
-		return h
 	}
 	h := d.Telemetry.HTTP(outboundKey(d.Name, origin, x.Endpoint))
 	x.Endpoint.AddSeries(d.Name, origin, h)
@@ -109,8 +124,11 @@ func outboundKey(authority, origin string, e *upstream.Endpoint) telemetry.HTTPK
 // End closes the accounts of the request and returns the time. It is called
 // exactly once for each Begin.
 func (x *Exchange) End(o Outcome) time.Time {
-	now := time.Now()
+	now := x.now()
 	x.ended(&o, now)
+	if x.entry != nil {
+		x.write(&o, now)
+	}
 	if h := x.series(); h != nil {
 		if !x.counted {
 			h.Request()

@@ -56,6 +56,7 @@ func (d *Downstream) Turned(kind telemetry.TLS, err error) {
 	k := d.src(kind)
 	k.Target = netip.AddrPort{}
 	d.Telemetry.TCP(k).Open().Close(errno(err), 0)
+	d.logTurned(err)
 }
 
 // CountDialled makes an upstream.Options.Dialled that counts the connections

@@ -14,6 +14,7 @@ type Activity struct {
 	// level is how short of memory the proxy is.
 	level    atomic.Int32
 	unserved [2]atomic.Uint64 // connections and requests that were shed
+	held     held
 
 	mu       sync.Mutex
 	draining chan struct{}

@@ -29,6 +29,7 @@ type clock struct {
 	over     bool      // the request's time
 	late     bool      // the try's time
 	waiting  chan struct{}
+	cancel   context.CancelFunc // of the context that somebody waits for
 }
 
 // limited says whether there is any time to keep.
@@ -51,6 +52,9 @@ func (c *clock) Fire(time.Time) {
 		if c.waiting != nil {
 			close(c.waiting)
 			c.waiting = nil
+		}
+		if c.cancel != nil {
+			c.cancel()
 		}
 		if c.try != nil {
 			c.try.Expire(false)
@@ -227,6 +231,9 @@ func (c *clock) stop() {
 type limitedContext struct {
 	context.Context
 	clock *clock
+	// waiter is told of whoever begins to wait; nil for nobody. It is its call
+	// alone that waits.
+	waiter waiter
 
 	once   sync.Once
 	inner  context.Context
@@ -235,19 +242,32 @@ type limitedContext struct {
 
 func (l *limitedContext) make() context.Context {
 	l.once.Do(func() {
-		l.clock.mu.Lock()
-		end := l.clock.end
-		l.clock.mu.Unlock()
-		if end.IsZero() {
+		c := l.clock
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.end.IsZero() { // it may begin yet
 			l.inner, l.cancel = context.WithCancel(l.Context)
-			return
+		} else {
+			l.inner, l.cancel = context.WithDeadline(l.Context, c.end)
 		}
-		l.inner, l.cancel = context.WithDeadline(l.Context, end)
+		if c.cancel = l.cancel; c.over {
+			c.cancel()
+		}
 	})
 	return l.inner
 }
 
+// waiter is told when somebody begins to wait for a connection.
+type waiter interface{ waiting() }
+
+// Done implements context.Context.
+func (l *limitedContext) Done() <-chan struct{} {
+	if l.waiter != nil {
+		l.waiter.waiting()
+	}
+	return l.make().Done()
+}
+
 func (l *limitedContext) Deadline() (time.Time, bool) { return l.make().Deadline() }
-func (l *limitedContext) Done() <-chan struct{}       { return l.make().Done() }
 func (l *limitedContext) Err() error                  { return l.make().Err() }
 func (l *limitedContext) Value(key any) any           { return l.make().Value(key) }

@@ -11,7 +11,8 @@
 //	            ▲                 │
 //	            └──── Again ◄─────┘ connect failed, refused, unprocessed, reset
 //
-// Tee and Complete tell it of the request's body, beside that. What a rule asks
+// Tee and Complete tell it of the request's body, beside that, and Received that
+// all of the response is here before its end is passed on. What a rule asks
 // for besides a backend (route.Traffic) happens behind these calls, in
 // traffic.go, clock.go, fault.go and mirror.go: drivers know nothing of it.
 package forward

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -77,10 +78,18 @@ type Downstream struct {
 	Mutual bool
 	// ClientID is filter.ClientID of Peer.
 	ClientID []byte
+	// PeerURI is Peer as text, and ServerName what the client's TLS asked for.
+	PeerURI, ServerName string
+	// Logs are the access logs; those of routes come before them. BytesLog is
+	// that of a destination's connections without HTTP.
+	Logs     *accesslog.Slot
+	BytesLog *accesslog.Log
 	// Draining is closed when the connection should end as soon as it can:
 	// HTTP/1 responses then ask the client to close, HTTP/2 sends GOAWAY. Nil
 	// never asks.
 	Draining <-chan struct{}
+	// Ended is the same for this connection alone; nil never asks.
+	Ended <-chan struct{}
 	// Activity counts the requests under way.
 	Activity *Activity
 	Limits   Limits
@@ -96,6 +105,8 @@ type Downstream struct {
 func (d *Downstream) draining() bool {
 	select {
 	case <-d.Draining:
+		return true
+	case <-d.Ended:
 		return true
 	default:
 		return false

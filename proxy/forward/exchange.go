@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -28,6 +30,9 @@ const (
 	NotProcessed
 	// Reset means that the connection ended before the response's head.
 	Reset
+	// Stale means that the connection had ended before anything of the request
+	// reached the other side: the end of an idle one and the request have crossed.
+	Stale
 	// Overflow means that a limit of this proxy forbids the try (circuit
 	// breaking): it is not made again.
 	Overflow
@@ -68,20 +73,27 @@ type Exchange struct {
 	idempotent bool
 	counted    bool // as a request
 	open       bool // between Begin and End
+	entered    bool // the endpoint counts it as under way
 	grpc       bool // the request is gRPC
 	trailing   bool // the call's status comes in the trailers
 	// extra is what the rule or the client asks for besides; nil for nothing.
 	extra *extra
+	// entry is the request's line of the access log; nil where none is written.
+	entry *accesslog.Entry
 }
 
 // Begin routes the request and passes its head through the filters. The head
 // is what is to be sent afterwards; a try that follows sends the same again. A
 // Failure says that the proxy answers itself; End is to be called then too.
 func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failure {
-	*x = Exchange{Downstream: d, start: start, sent: start, open: true, idempotent: idempotent(r.Method)}
+	*x = Exchange{}
+	x.Downstream, x.start, x.sent, x.open, x.idempotent = d, start, start, true, idempotent(r.Method)
 	d.Activity.carried.Add(1)
-	x.choice.Reset(d.Destination)
-	x.choice.Now = start
+	x.choice.Destination, x.choice.Now = d.Destination, start
+	table := d.table()
+	if l := d.requestLog(table); l != nil {
+		x.log(l, r)
+	}
 	if d.Activity.Shedding() {
 		d.Activity.shed()
 		return &Failure{Status: 503, Reason: ReasonOverload, Detail: "the proxy is short of memory", Unprocessed: true}
@@ -92,7 +104,7 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 		x.cluster = d.Application
 		return nil
 	}
-	x.Rule = d.Routes().Match(r)
+	x.Rule = table.Match(r)
 	if x.Rule == nil {
 		return &Failure{Status: 404, Reason: ReasonNoRoute, Detail: "no route of the destination matches the request", Unprocessed: true}
 	}
@@ -111,11 +123,14 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 	x.cluster = x.Backend.Cluster
 	if x.Rule.Traffic != nil || x.Rule.Formats {
 		x.outbound(r)
-		return nil
+	} else {
+		filter.OutboundRequest(r, nil, &x.Rule.Headers, &x.Backend.Headers, nil)
+		if x.Backend.Host != "" {
+			r.Authority = []byte(x.Backend.Host)
+		}
 	}
-	filter.OutboundRequest(r, nil, &x.Rule.Headers, &x.Backend.Headers, nil)
-	if x.Backend.Host != "" {
-		r.Authority = []byte(x.Backend.Host)
+	if x.entry != nil {
+		x.entry.Rewritten(r)
 	}
 	return nil
 }
@@ -142,7 +157,10 @@ func (x *Exchange) Next(ctx context.Context) *Failure {
 	if err := e.Enter(); err != nil {
 		return x.Failed(Overflow, err)
 	}
-	x.Endpoint = e
+	x.Endpoint, x.entered = e, true
+	if x.entry != nil {
+		x.logged(e)
+	}
 	if !x.counted {
 		x.counted = true
 		x.series().Request()
@@ -163,15 +181,16 @@ func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 		return false
 	}
 	if p := x.policy(); p != nil {
-		return p.Failure(without(c, late)) && x.permit(p)
+		return (p.Failure(without(c, late)) || c == Stale && p.Failure(retry.NotConnected)) && x.permit(p)
 	}
 	if late || x.choice.Tried() >= MaxTries {
 		return false
 	}
 	if x.Downstream.Direction == Inbound {
-		// The client's side tries again. Only the end of an idle connection to the
-		// application is nobody's fault.
-		return c == Reset && reused && x.idempotent
+		// The client's side tries again, as often as its user wants the application
+		// to see the request at most. Only the end of an idle connection to the
+		// application is nobody's fault, where it certainly saw nothing.
+		return reused && (c == Stale || c == NotProcessed) && x.choice.Tried() <= 1
 	}
 	return c != Reset || x.idempotent
 }
@@ -180,10 +199,11 @@ func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 // through the filters. again means that the response is not to be passed on,
 // and that Next should follow instead.
 func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) {
-	x.head = time.Now()
+	x.head = x.now()
 	if x.Downstream.Direction == Inbound {
 		x.answered(r)
 		filter.InboundResponse(r)
+		x.logHead(r)
 		return false
 	}
 	x.Verdict = filter.ReadVerdict(r, x.Endpoint.Mutual())
@@ -206,11 +226,16 @@ func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) 
 	}
 	if x.extra != nil {
 		x.respond(r)
-		return false
+	} else {
+		filter.OutboundResponse(r, x.Endpoint.Mutual(), &x.Rule.Headers, &x.Backend.Headers, nil)
 	}
-	filter.OutboundResponse(r, x.Endpoint.Mutual(), &x.Rule.Headers, &x.Backend.Headers, nil)
+	x.logHead(r)
 	return false
 }
+
+// now is the time by the clock that never turns back; it costs half of what
+// time.Now does.
+func (x *Exchange) now() time.Time { return x.start.Add(time.Since(x.start)) }
 
 // answered tells the endpoint's record of a response. That of a call whose
 // status comes last is told by End.
@@ -275,7 +300,7 @@ func (x *Exchange) ended(o *Outcome, now time.Time) {
 // Sent says that the connection of a try is there and that the request is
 // about to be sent on it. try is what can abort it; nil where nothing can.
 func (x *Exchange) Sent(try Try) {
-	if x.choice.Tried() > 1 {
+	if x.choice.Tried() > 1 || x.entry != nil {
 		x.sent = time.Now()
 	}
 	if x.extra != nil {
@@ -294,6 +319,8 @@ func (x *Exchange) Failed(c Cause, err error) *Failure {
 		f.Reason = ReasonOverflow
 	case c == Reset:
 		*f = Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
+	case c == Stale:
+		f.Reason, f.Detail = ReasonReset, "the connection had ended before the request reached the other side"
 	case c == NotProcessed:
 		f.Reason, f.Detail = ReasonRefused, "the other side refused the request: "+err.Error()
 	case errors.Is(err, upstream.ErrNoEndpoint):
@@ -322,11 +349,19 @@ type Outcome struct {
 	Sent, Received int64
 }
 
-func (x *Exchange) leave() {
-	if x.Endpoint != nil {
+// Received says that all of the response is here, before its end is passed on:
+// what the client asks for when it has that finds the endpoint free of this
+// request. It is not needed.
+func (x *Exchange) Received() {
+	if x.entered {
+		x.entered = false
 		x.Endpoint.Leave()
-		x.Endpoint = nil
 	}
+}
+
+func (x *Exchange) leave() {
+	x.Received()
+	x.Endpoint = nil
 }
 
 // abandon takes back what a request that died of an error in the proxy itself
@@ -343,6 +378,7 @@ func (x *Exchange) abandon() {
 			e.end()
 			x.extra = nil
 		}
+		x.entry = nil // of a request that died of an error in the proxy itself
 	}
 }
 

@@ -22,32 +22,31 @@ func (x *Exchange) fault(t *route.Traffic) *Failure {
 	return x.failure(f)
 }
 
-// httpStatus is what a client that does not speak gRPC is told for a gRPC
-// status (google.rpc.Code).
+// httpStatuses are what a client that does not speak gRPC is told for a gRPC
+// status, by its code (google.rpc.Code).
+var httpStatuses = [...]int{
+	0:  200, // ok
+	1:  499, // cancelled
+	2:  500, // unknown
+	3:  400, // invalid argument
+	4:  504, // deadline exceeded
+	5:  404, // not found
+	6:  409, // already exists
+	7:  403, // permission denied
+	8:  429, // resource exhausted
+	9:  400, // failed precondition
+	10: 409, // aborted
+	11: 400, // out of range
+	12: 501, // unimplemented
+	13: 500, // internal
+	14: 503, // unavailable
+	15: 500, // data loss
+	16: 401, // unauthenticated
+}
+
 func httpStatus(grpc int) int {
-	switch grpc {
-	case 0:
-		return 200
-	case 3, 9, 11: // invalid argument, failed precondition, out of range
-		return 400
-	case 16: // unauthenticated
-		return 401
-	case 7: // permission denied
-		return 403
-	case 5: // not found
-		return 404
-	case 6, 10: // already exists, aborted
-		return 409
-	case 8: // resource exhausted
-		return 429
-	case 1: // cancelled
-		return 499
-	case 12: // unimplemented
-		return 501
-	case 14: // unavailable
-		return 503
-	case 4: // deadline exceeded
-		return 504
+	if grpc < 0 || grpc >= len(httpStatuses) {
+		return 500
 	}
-	return 500
+	return httpStatuses[grpc]
 }

@@ -26,6 +26,7 @@ func (w *work) multiplex(client *h2.Client) (r result, busy bool) {
 	}
 	defer st.Release()
 	w.up, w.stream = nil, st.Ref()
+	w.x.Via(st)
 	w.x.Sent(w)
 	var u *upload
 	switch {
@@ -105,6 +106,9 @@ func (w *work) pass(st *h2.Stream, u *upload, p []byte, last bool) result {
 	c, status := w.s.c, w.resp.Status
 	out := w.framing(p, last)
 	out.Close = w.last(u)
+	if last {
+		w.x.Received()
+	}
 	buf := h1.AppendResponse(c.AvailableBuffer(), &w.resp, out)
 	var body int64
 	var err error
@@ -161,6 +165,9 @@ func (w *work) copyBody(st *h2.Stream, out h1.Framing, p []byte, last bool) (n i
 			return n, true, to.Close(nil)
 		}
 		if p, last = st.Peek(); len(p) > 0 || last {
+			if last {
+				w.x.Received()
+			}
 			continue
 		}
 		// Nothing is at hand: what was gathered goes first.
@@ -168,6 +175,7 @@ func (w *work) copyBody(st *h2.Stream, out h1.Framing, p []byte, last bool) (n i
 			return n, true, err
 		}
 		if p, err = st.Next(); err == io.EOF { //nolint:errorlint // a lost connection is not the end
+			w.x.Received()
 			return n, true, to.Close(st.Trailers())
 		}
 		if err != nil {

@@ -43,12 +43,13 @@ func (r *relay) respond(up *upstream.HTTP1, u *upload, n int, rf h1.Framing) (ag
 	r.x.Done()
 	alive := r.use(nil)
 	reuse := alive && whole && !rf.Close && rf.Kind != h1.UntilClose && len(up.Buffered()) == 0
-	r.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: r.sent, Received: body})
+	// Whoever has seen the request counted finds its connection given back.
 	if reuse {
 		up.Put()
 	} else {
 		up.Close()
 	}
+	r.x.End(Outcome{Status: status, GRPC: telemetry.NoGRPC, Sent: r.sent, Received: body})
 	return false
 }
 

@@ -26,8 +26,7 @@ const (
 // and closes it. Each goes to the application in the version of HTTP that it
 // came to the peer in.
 func ServeMux(ctx context.Context, c *conn.Conn, d *Downstream) {
-	o := h2.Options{Plain: true, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow,
-		Window: int32(d.Activity.Window(streamWindow))}
+	o := h2.Options{Plain: true, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow, Window: streamWindow, Memory: d.Activity}
 	serveStreams(ctx, c, d, o, func(s *h2.Stream) {
 		if s.Request().Major == 1 {
 			relayStream(ctx, s, d)
@@ -241,23 +240,28 @@ func (r *relay) connect(ctx context.Context, fresh bool) (*upstream.HTTP1, error
 // try sends the request on up and passes the response on. again means that Next
 // should follow.
 func (r *relay) try(up *upstream.HTTP1) (again bool) {
+	r.x.Via(up.Conn)
 	r.x.Sent(r)
+	before := up.Mark()
 	u, err := r.send(up)
 	if err == nil {
 		var n int
 		var rf h1.Framing
-		if n, rf, err = r.readHead(up); err == nil {
+		if n, rf, err = readFinal(up, r, &r.resp, r.method, r.whole, false); err == nil {
 			return r.respond(up, u, n, rf)
 		}
 	}
-	reused := up.Reused
+	reused, why := up.Reused, Reset
+	if r.whole && !up.Arrived(before, err) {
+		why = Stale
+	}
 	up.Abort()
 	u.stop()
 	r.use(nil)
-	if !r.left() && r.x.Again(Reset, r.whole, reused) {
+	if !r.left() && r.x.Again(why, r.whole, reused) {
 		return true
 	}
-	f := r.x.Failed(Reset, err)
+	f := r.x.Failed(why, err)
 	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
 		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
 	}
@@ -286,44 +290,8 @@ func (r *relay) send(up *upstream.HTTP1) (*upload, error) {
 	return u.start(), nil
 }
 
-// readHead reads the final response's head and passes interim ones on. n is the
-// head's length; it is not discarded yet.
-func (r *relay) readHead(up *upstream.HTTP1) (n int, rf h1.Framing, err error) {
-	if up.Duplex {
-		if r.whole {
-			if err = up.Flush(); err != nil {
-				return 0, rf, err
-			}
-		}
-		err = up.Fill()
-	} else {
-		err = up.FillReply()
-	}
-	for interim := 0; ; {
-		if err != nil {
-			return 0, rf, err
-		}
-		n, rf, err = h1.ParseResponse(up.Buffered(), r.method, &r.resp)
-		switch {
-		case err != nil:
-			return 0, rf, err
-		case n == 0:
-			err = up.Fill()
-			continue
-		case r.resp.Status == 101:
-			return 0, rf, errUnasked
-		case r.resp.Status >= 200:
-			return n, rf, nil
-		}
-		if interim++; interim > maxInterim {
-			return 0, rf, errInterim
-		}
-		if err = r.down.WriteHead(&r.resp, false); err != nil {
-			return 0, rf, err
-		}
-		up.Discard(n)
-	}
-}
+// interim implements passer.
+func (r *relay) interim() error { return r.down.WriteHead(&r.resp, false) }
 
 // fail answers for a try that came to nothing, unless the client has gone.
 func (r *relay) fail(f *Failure) {

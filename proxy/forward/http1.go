@@ -76,7 +76,14 @@ func (w *work) free() {
 	clear(w.resp.Fields[:cap(w.resp.Fields)])
 	w.req.Reset()
 	w.resp.Reset()
-	*w = work{req: w.req, resp: w.resp, out: w.out[:0], body: body1{mem: w.body.mem[:0], head: w.body.head[:0]}}
+	// In place: a copy of all of it is a kilobyte.
+	out, mem, head := w.out[:0], w.body.mem[:0], w.body.head[:0]
+	w.x = Exchange{}
+	w.body = body1{}
+	w.in = h1.Framing{}
+	w.stream = h2.Ref{}
+	w.s, w.method, w.old, w.sent, w.up, w.sends = nil, nil, false, 0, nil, nil
+	w.out, w.body.mem, w.body.head = out, mem, head
 	works.Put(w)
 }
 
@@ -202,9 +209,11 @@ func (s *http1) refuse(w *work, err error) {
 	case errors.Is(err, conn.ErrBufferFull):
 		f.Status, f.Detail = 431, errHeadTooLarge.Error()
 	default:
+		s.d.unread(nil, time.Now())
 		return
 	}
 	_ = s.write(w, f, true, false) // linger meets the same error
+	s.d.unread(f, time.Now())
 	s.linger()
 }
 

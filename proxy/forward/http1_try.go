@@ -12,9 +12,6 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
-// maxInterim bounds the 1xx responses before a final one.
-const maxInterim = 64
-
 // result is how a try ended.
 type result struct {
 	end time.Time
@@ -123,27 +120,32 @@ func (w *work) upload(to sink, first []byte) *upload {
 // direct sends the request on a connection of its own.
 func (w *work) direct(ctx context.Context, up *upstream.HTTP1) result {
 	w.up = up
+	w.x.Via(up.Conn)
 	w.x.Sent(w)
+	before := up.Mark()
 	u, err := w.send(up)
 	if err == nil {
 		w.sends = u
 		w.s.guard.wait(w, w.x.sent)
 		var n int
 		var rf h1.Framing
-		if n, rf, err = w.readHead(up); err == nil {
+		if n, rf, err = readFinal(up, w, &w.resp, w.method, w.body.whole, w.in.Upgrade); err == nil {
 			return w.respond(ctx, up, u, n, rf)
 		}
 	}
 	w.s.guard.rest()
-	reused := up.Reused
+	reused, why := up.Reused, Reset
+	if w.body.whole && !up.Arrived(before, err) {
+		why = Stale
+	}
 	up.Abort()
 	if gone := u.stop() || w.s.guard.gone(); gone {
 		return w.broken(0, true)
 	}
-	if w.x.Again(Reset, !w.body.begun, reused) {
+	if w.x.Again(why, !w.body.begun, reused) {
 		return result{retry: true, fresh: reused}
 	}
-	f := w.x.Failed(Reset, err)
+	f := w.x.Failed(why, err)
 	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
 		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
 	}
@@ -180,52 +182,7 @@ func (w *work) send(up *upstream.HTTP1) (*upload, error) {
 	return w.upload(to, b.held), nil
 }
 
-// readHead reads the final response's head into w.resp and passes interim ones
-// on. n is the head's length; it is not discarded yet.
-func (w *work) readHead(up *upstream.HTTP1) (n int, rf h1.Framing, err error) {
-	if up.Duplex {
-		if w.body.whole {
-			if err = up.Flush(); err != nil {
-				return 0, rf, err
-			}
-		}
-		err = up.Fill()
-	} else {
-		err = up.FillReply()
-	}
-	for interim := 0; ; {
-		if err != nil {
-			return 0, rf, err
-		}
-		n, rf, err = h1.ParseResponse(up.Buffered(), w.method, &w.resp)
-		switch {
-		case err != nil:
-			return 0, rf, err
-		case n == 0:
-			err = up.Fill()
-			continue
-		case w.resp.Status == 101 && !w.in.Upgrade:
-			// What follows is not HTTP to the server, and would be to the client.
-			return 0, rf, errUnasked
-		case w.resp.Status >= 200 || w.resp.Status == 101:
-			return n, rf, nil
-		}
-		if interim++; interim > maxInterim {
-			return 0, rf, errInterim
-		}
-		if err = w.interim(); err != nil {
-			return 0, rf, err
-		}
-		up.Discard(n)
-	}
-}
-
-var (
-	errUnasked = &h1.Error{Status: 502, Reason: "101 without a request for another protocol"}
-	errInterim = &h1.Error{Status: 502, Reason: "too many interim responses"}
-)
-
-// interim passes a 1xx response on, at once.
+// interim implements passer.
 func (w *work) interim() error {
 	if w.old {
 		return nil
@@ -260,6 +217,9 @@ func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int
 	}
 	if w.old && out.Kind == h1.Chunked {
 		out.Kind = h1.UntilClose
+	}
+	if !rf.HasBody() && !rf.Upgrade || rf.Kind == h1.Length && int64(len(up.Buffered())-n) >= rf.Length {
+		w.x.Received()
 	}
 	_, err := s.c.Write(h1.AppendResponse(s.c.AvailableBuffer(), &w.resp, out))
 	up.Discard(n)

@@ -16,7 +16,7 @@ const streamWindow = 256 << 10
 // request has a goroutine; each of a body's directions holds no more than its
 // stream's window.
 func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
-	serveStreams(ctx, c, d, h2.Options{MaxHead: d.Limits.HeadBytes, Window: int32(d.Activity.Window(streamWindow))}, func(s *h2.Stream) { serveStream(ctx, s, d) })
+	serveStreams(ctx, c, d, h2.Options{MaxHead: d.Limits.HeadBytes, Window: streamWindow, Memory: d.Activity}, func(s *h2.Stream) { serveStream(ctx, s, d) })
 }
 
 // serveStreams runs a handler for each stream of a connection.
@@ -58,6 +58,10 @@ func keep(srv *h2.Server, d *Downstream, over <-chan struct{}) {
 		case <-over:
 			return
 		case <-d.Draining:
+			srv.Drain()
+			<-over
+			return
+		case <-d.Ended:
 			srv.Drain()
 			<-over
 			return

@@ -34,7 +34,22 @@ type body2 struct {
 	rest int           // of held, from the end: what the head did not take along; -1 for all was sent
 }
 
-func (b *body2) begin(down *h2.Stream, x *Exchange) { b.down, b.x = down, x }
+func (b *body2) begin(down *h2.Stream, x *Exchange) {
+	b.down, b.x = down, x
+	if p, last := down.Peek(); last {
+		b.tell(p)
+	}
+}
+
+// tell shows the exchange a body that is here in one piece, as soon as that is
+// known.
+func (b *body2) tell(p []byte) {
+	if !b.told {
+		b.told = true
+		b.x.Tee(p)
+		b.x.Complete(nil)
+	}
+}
 
 // end forgets the call; no goroutine sends any more.
 func (b *body2) end() {
@@ -51,6 +66,7 @@ func (b *body2) end() {
 // piece.
 func (b *body2) open(cl *h2.Client, r *http.Request) (*h2.Stream, error) {
 	b.sent.Store(0)
+	b.thaw()
 	b.rest = len(b.held)
 	p, last := b.down.Peek()
 	if !last || len(b.held) > 0 || b.lost {
@@ -64,11 +80,7 @@ func (b *body2) open(cl *h2.Client, r *http.Request) (*h2.Stream, error) {
 	b.sent.Store(int64(n))
 	if n == len(p) {
 		b.rest = -1
-		if !b.told {
-			b.told = true
-			b.x.Tee(p)
-			b.x.Complete(nil)
-		}
+		b.tell(p)
 		return s, nil
 	}
 	b.hold(p[:n])
@@ -93,6 +105,13 @@ func (b *body2) freeze() bool {
 	return !b.lost
 }
 
+// thaw lets a further try take from the client; nobody does meanwhile.
+func (b *body2) thaw() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopping, b.frozen = false, false
+}
+
 // commit says that no further try will follow.
 func (b *body2) commit() {
 	b.mu.Lock()
@@ -109,13 +128,16 @@ func (b *body2) send(up *h2.Stream) {
 	if b.rest < 0 {
 		return
 	}
-	b.mu.Lock()
-	b.stopping, b.frozen = false, false
-	b.mu.Unlock()
 	if n, last := b.down.Buffered(); last && n+b.rest <= min(maxHeld, up.Room()) {
 		b.run(up)
 		return
 	}
+	b.spawn(up)
+}
+
+// spawn has a goroutine of its own take from the client, until stop: for up, or
+// to be held where that is nil.
+func (b *body2) spawn(up *h2.Stream) {
 	done := make(chan struct{})
 	b.done = done
 	go func() {
@@ -123,11 +145,52 @@ func (b *body2) send(up *h2.Stream) {
 		defer func() {
 			if p := recover(); p != nil {
 				b.x.Downstream.Log.Error("request body: internal error", "panic", p, "stack", string(debug.Stack()))
-				up.Reset(h2.CodeInternal)
+				if up != nil {
+					up.Reset(h2.CodeInternal)
+				}
 			}
 		}()
-		b.run(up)
+		if up == nil {
+			b.gather()
+		} else {
+			b.run(up)
+		}
 	}()
+}
+
+// waiting implements waiter: while the connection is being made, the body is
+// taken as far as it can be held, since the request's time begins with its end.
+// stop ends it.
+func (b *body2) waiting() {
+	if b.told || b.lost || b.done != nil {
+		return
+	}
+	b.thaw()
+	b.spawn(nil)
+}
+
+// gather takes what it may hold.
+func (b *body2) gather() {
+	for {
+		p, err := b.down.Next()
+		switch {
+		case errors.Is(err, h2.ErrInterrupted) && !b.stopped():
+			continue
+		case err == io.EOF: //nolint:errorlint // a lost connection is not the end
+			b.x.Complete(filter.RequestTrailers(b.down.Trailers()))
+			return
+		case err != nil || !b.room(len(p)) || !b.hold(p):
+			return
+		}
+		b.down.Consume(len(p))
+	}
+}
+
+// room says whether n bytes more can be held.
+func (b *body2) room(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.held)+n <= b.x.MaxHeld()
 }
 
 // run copies until the body ends or either stream fails; the response's side
@@ -183,7 +246,9 @@ func (b *body2) hold(p []byte) bool {
 	if b.stopping {
 		return false
 	}
-	b.x.Tee(p)
+	if !b.told {
+		b.x.Tee(p)
+	}
 	switch {
 	case b.lost || b.committed:
 		b.lost = true
@@ -228,6 +293,7 @@ func (b *body2) stop() {
 	b.down.Interrupt()
 	<-b.done
 	b.done = nil
+	b.thaw()
 }
 
 // finish waits after the response for as long as the body moves.

@@ -181,7 +181,10 @@ func (c *call) run() {
 func (c *call) open() (up *h2.Stream, err error) {
 	ctx := c.x.Context(c.ctx)
 	for range maxFull {
+		c.x.attend(&c.body)
 		cl, err := c.x.Endpoint.HTTP2(ctx)
+		c.x.attend(nil)
+		c.body.stop() // what it has taken meanwhile
 		if err != nil {
 			return nil, err
 		}
@@ -189,6 +192,7 @@ func (c *call) open() (up *h2.Stream, err error) {
 		if !errors.Is(err, h2.ErrBusy) {
 			if err == nil {
 				c.use(up.Ref())
+				c.x.Via(up)
 				c.x.Sent(c)
 			}
 			return up, err
@@ -286,6 +290,9 @@ func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
 	if n, ended := up.Buffered(); !last && ended && n == len(p) {
 		last, trailers = true, filter.RequestTrailers(up.Trailers())
 	}
+	if last {
+		c.x.Received()
+	}
 	n, err := c.down.WriteResponse(&c.resp, p, trailers, last)
 	c.received += int64(n)
 	c.headed = err == nil || n > 0
@@ -296,6 +303,7 @@ func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
 	for {
 		p, err := up.Next()
 		if err == io.EOF { //nolint:errorlint // a lost connection is not the end
+			c.x.Received()
 			return c.down.WriteTrailers(filter.RequestTrailers(up.Trailers()))
 		}
 		if err != nil {
@@ -303,6 +311,7 @@ func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
 		}
 		// The last piece takes the end along.
 		if n, last := up.Buffered(); last && n == len(p) && len(up.Trailers()) == 0 {
+			c.x.Received()
 			n, err := c.down.WriteEnd(p)
 			c.received += int64(n)
 			up.Consume(len(p))

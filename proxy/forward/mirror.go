@@ -3,12 +3,14 @@ package forward
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -161,8 +163,30 @@ func (s *shadow) carry(ctx context.Context, trailers []http.Field) error {
 		return err
 	}
 	defer e.Leave()
-	if s.req.Major != 1 {
-		return s.http2(ctx, e, trailers)
+	for range maxFull {
+		client, up, err := s.connect(ctx, e)
+		if err != nil {
+			return err
+		}
+		if client == nil {
+			return s.alone(ctx, up, trailers)
+		}
+		st, err := client.Open(&s.req, len(s.body) == 0 && len(trailers) == 0)
+		if err == nil {
+			return s.multiplexed(ctx, st, trailers)
+		}
+		if !errors.Is(err, h2.ErrBusy) {
+			return err
+		}
 	}
-	return s.http1(ctx, e, trailers)
+	return h2.ErrBusy
+}
+
+// connect finds what carries the copy, as for any request.
+func (s *shadow) connect(ctx context.Context, e *upstream.Endpoint) (*h2.Client, *upstream.HTTP1, error) {
+	if s.req.Major == 1 {
+		return e.Hop(ctx, false)
+	}
+	c, err := e.HTTP2(ctx)
+	return c, nil, err
 }

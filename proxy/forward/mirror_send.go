@@ -11,18 +11,14 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
-// http1 sends the copy on an HTTP/1 connection of its own, or a pooled one.
-func (s *shadow) http1(ctx context.Context, e *upstream.Endpoint, trailers []http.Field) error {
+// alone sends the copy on a connection that carries one request at a time.
+func (s *shadow) alone(ctx context.Context, up *upstream.HTTP1, trailers []http.Field) error {
 	in := h1.Framing{Kind: h1.None}
 	switch {
 	case has(s.req.Fields, "content-length") || len(s.body) > 0 && len(trailers) == 0:
 		in = h1.Framing{Kind: h1.Length, Length: int64(len(s.body))}
 	case len(s.body) > 0 || len(trailers) > 0:
 		in.Kind = h1.Chunked
-	}
-	up, err := e.HTTP1(ctx, false)
-	if err != nil {
-		return err
 	}
 	stop := context.AfterFunc(ctx, func() { up.Abort() })
 	defer stop()
@@ -84,23 +80,8 @@ func (s *shadow) exchange(up *upstream.HTTP1, in h1.Framing, trailers []http.Fie
 	}
 }
 
-// http2 sends the copy as a stream of a shared connection.
-func (s *shadow) http2(ctx context.Context, e *upstream.Endpoint, trailers []http.Field) error {
-	var up *h2.Stream
-	for range maxFull {
-		c, err := e.HTTP2(ctx)
-		if err != nil {
-			return err
-		}
-		if up, err = c.Open(&s.req, len(s.body) == 0 && len(trailers) == 0); err == nil {
-			break
-		} else if !errors.Is(err, h2.ErrBusy) {
-			return err
-		}
-	}
-	if up == nil {
-		return h2.ErrBusy
-	}
+// multiplexed sends the rest of the copy on a stream of a shared connection.
+func (s *shadow) multiplexed(ctx context.Context, up *h2.Stream, trailers []http.Field) error {
 	defer up.Close()
 	stop := context.AfterFunc(ctx, func() { up.Reset(h2.CodeCancel) })
 	defer stop()

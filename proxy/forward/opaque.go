@@ -36,7 +36,7 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 	for {
 		e, err := cluster.Pick(ctx, &choice)
 		if err != nil {
-			return nil, err
+			return nil, &NotConnectedError{cluster.Name(), err}
 		}
 		e.Begin()
 		up, err := e.DialTCP(ctx)
@@ -45,7 +45,7 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 		}
 		e.End()
 		if choice.Tried() >= MaxTries || ctx.Err() != nil || errors.Is(err, upstream.ErrRefused) {
-			return nil, fmt.Errorf("%s: %w", cluster.Name(), err)
+			return nil, &NotConnectedError{cluster.Name(), fmt.Errorf("%s: %w", cluster.Name(), err)}
 		}
 	}
 }
@@ -66,8 +66,9 @@ func (f *Flow) Close() {
 func (f *Flow) Carry(ctx context.Context, c *conn.Conn, kind telemetry.TLS) {
 	defer f.e.End()
 	s := f.open(kind)
-	_, _, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass, Idle: f.Idle})
+	out, back, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass, Idle: f.Idle})
 	s.close(errno(err))
+	f.log(s.start, out, back, err)
 	if err != nil {
 		f.d.Log.Debug("connection ended", "direction", f.d.Direction.String(), "destination", f.d.Destination, "error", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,14 +76,41 @@ const minWindow = 16 << 10
 // Window is how much of a stream may be held for a slow reader, where n is the
 // normal bound, in bytes.
 func (a *Activity) Window(n int) int {
-	switch a.Level() {
-	case Relaxed:
-		return n
-	case Tight:
+	level := a.Level()
+	switch {
+	case level > Tight || a.held.much.Load():
+		return min(n, minWindow)
+	case level == Tight:
 		return max(minWindow, n/4)
 	}
-	return min(n, minWindow)
+	return n
 }
+
+// heldShare is the part of the memory limit that bodies may take which wait for
+// slow readers: above it windows are the smallest at once, while a level is
+// found out by the next look at the memory only.
+const heldShare = 4
+
+// held is what HTTP/2 connections hold for slow readers, in bytes.
+type held struct {
+	now, most atomic.Int64 // most: 0 is no bound
+	much      atomic.Bool
+}
+
+// Hold counts n more bytes that are held for slow readers, or fewer.
+func (a *Activity) Hold(n int) {
+	h := &a.held
+	now, most := h.now.Add(int64(n)), h.most.Load()
+	switch much := h.much.Load(); {
+	case most > 0 && now > most && !much:
+		h.much.Store(true)
+	case much && now < most/4*3:
+		h.much.Store(false)
+	}
+}
+
+// Held is how many bytes are held for slow readers.
+func (a *Activity) Held() int64 { return a.held.now.Load() }
 
 // memory reads what the process uses.
 type memory struct{ samples []metrics.Sample }
@@ -123,6 +151,7 @@ func (a *Activity) Guard(ctx context.Context, limit int64, log *slog.Logger) {
 	if limit <= 0 || limit > 1<<50 {
 		return
 	}
+	a.held.most.Store(limit / heldShare)
 	m := newMemory()
 	t := time.NewTimer(guardSlow)
 	defer t.Stop()

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
@@ -12,6 +13,9 @@ import (
 // that it would understand an answer.
 const refuseWithin = 500 * time.Millisecond
 
+// errRefused means that the destination has no configuration.
+var errRefused = errors.New("the destination is not configured")
+
 // Refuse tells a client why its connection is not served, where it speaks
 // HTTP/1, and closes. Anybody else is reset.
 func Refuse(ctx context.Context, c *conn.Conn, d *Downstream, f *Failure) {
@@ -20,6 +24,7 @@ func Refuse(ctx context.Context, c *conn.Conn, d *Downstream, f *Failure) {
 	var m Memory
 	got, err := Detect(ctx, c, &m, refuseWithin, nil)
 	if err != nil || got.Kind != sniff.HTTP1 {
+		d.logTurned(&RefusedError{Flag: "UH", Err: errRefused})
 		c.Abort()
 		return
 	}
@@ -27,10 +32,12 @@ func Refuse(ctx context.Context, c *conn.Conn, d *Downstream, f *Failure) {
 	defer d.Watch.remove(s.guard)
 	w := works.Get().(*work)
 	defer w.free()
-	if _, err := s.readHead(w, time.Now()); err != nil {
+	start := time.Now()
+	if _, err := s.readHead(w, start); err != nil {
 		s.refuse(w, err)
 		return
 	}
+	d.turnedAway(&w.req, f, start)
 	s.guard.rest()
 	if s.write(w, f, true, string(w.req.Method) == string(methodHEAD)) == nil {
 		s.linger()

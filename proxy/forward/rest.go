@@ -2,7 +2,9 @@ package forward
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"syscall"
 	"time"
 )
@@ -14,6 +16,9 @@ const (
 	restAgain = 15 * time.Second
 	// restUse is the CPU time in a tick below which it is idle.
 	restUse = restTick / 100
+	// restGrowth is how much more memory than was left the last time, in bytes, is
+	// reason to give it back without waiting for restAgain: a burst of connections.
+	restGrowth = 6 << 20
 )
 
 // Rest gives memory that is not needed back to the system whenever the process
@@ -24,17 +29,33 @@ func Rest(ctx context.Context) {
 	t := time.NewTicker(restTick)
 	defer t.Stop()
 	r := rest{used: processTime()}
+	use := newResident()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
+			r.grown = !r.rested && use.bytes() > r.left+restGrowth
 			if r.due(now, processTime()) {
-				debug.FreeOSMemory()
+				release()
+				r.left = use.bytes()
 				r.used = processTime()
 			}
 		}
 	}
+}
+
+// restCollections is how often garbage is collected then. What a pool holds
+// outlives one collection, and each halves the stacks that are too large for
+// goroutines which wait.
+const restCollections = 3
+
+// release gives memory back.
+func release() {
+	for range restCollections - 1 {
+		runtime.GC()
+	}
+	debug.FreeOSMemory()
 }
 
 // rest decides when.
@@ -42,6 +63,8 @@ type rest struct {
 	used   time.Duration // when it last looked
 	rested bool          // nothing has happened since memory was given back
 	last   time.Time     // when that was
+	left   uint64        // what remained, in bytes
+	grown  bool          // since then, by more than restGrowth
 }
 
 // due says whether memory is to be given back, where the process has used so
@@ -53,7 +76,7 @@ func (r *rest) due(now time.Time, used time.Duration) bool {
 		r.rested = false
 		return false
 	}
-	if r.rested || !r.last.IsZero() && now.Sub(r.last) < restAgain {
+	if r.rested || !r.last.IsZero() && !r.grown && now.Sub(r.last) < restAgain {
 		return false
 	}
 	r.rested, r.last = true, now
@@ -67,4 +90,16 @@ func processTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// resident reads how much memory the runtime has of the system's.
+type resident [2]metrics.Sample
+
+func newResident() *resident {
+	return &resident{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+}
+
+func (m *resident) bytes() uint64 {
+	metrics.Read(m[:])
+	return m[0].Value.Uint64() - m[1].Value.Uint64()
 }

@@ -28,3 +28,19 @@ func TestRest(t *testing.T) {
 		}
 	}
 }
+
+// A burst of connections is not kept until its time has come.
+func TestRestAfterABurst(t *testing.T) {
+	now := time.Unix(1000, 0)
+	r := rest{last: now.Add(-2 * restTick)}
+	if r.due(now, 0) {
+		t.Error("memory is given back again, and nothing has grown")
+	}
+	r.grown = true
+	if !r.due(now, 0) {
+		t.Error("a burst is kept")
+	}
+	if r.due(now.Add(restTick), 0) {
+		t.Error("memory is given back twice for one burst")
+	}
+}

@@ -239,6 +239,14 @@ func (x *Exchange) Context(ctx context.Context) context.Context {
 	return c
 }
 
+// attend has w told, until it is called with nil, when somebody begins to wait
+// for what Context returned.
+func (x *Exchange) attend(w waiter) {
+	if x.extra != nil {
+		x.extra.context.waiter = w
+	}
+}
+
 // MaxHeld is how much of a body to hold for another try, in bytes.
 func (x *Exchange) MaxHeld() int {
 	if x.extra != nil && x.extra.traffic != nil && x.extra.traffic.MaxHeld > 0 {
@@ -261,6 +269,9 @@ func (x *Exchange) Tee(p []byte) {
 // trailers. It is called once, as soon as that is known: the time that the
 // route gives to the response begins.
 func (x *Exchange) Complete(trailers []http.Field) {
+	if x.entry != nil {
+		x.entry.Received = time.Now()
+	}
 	if x.extra != nil {
 		x.extra.clock.completed()
 		for _, s := range x.extra.copies {

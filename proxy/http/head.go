@@ -4,6 +4,8 @@
 // until its connection is read again.
 package http
 
+import "encoding/binary"
+
 // Field is one header field, as received.
 type Field struct{ Name, Value []byte }
 
@@ -40,10 +42,18 @@ type Response struct {
 }
 
 // Reset empties the request and keeps its memory.
-func (r *Request) Reset() { *r = Request{Fields: r.Fields[:0]} }
+func (r *Request) Reset() {
+	fields := r.Fields[:0]
+	*r = Request{}
+	r.Fields = fields
+}
 
 // Reset empties the response and keeps its memory.
-func (r *Response) Reset() { *r = Response{Fields: r.Fields[:0]} }
+func (r *Response) Reset() {
+	fields := r.Fields[:0]
+	*r = Response{}
+	r.Fields = fields
+}
 
 // Path returns the target's path without its query.
 func (r *Request) Path() []byte {
@@ -85,6 +95,25 @@ func EqualFold(b []byte, lower string) bool {
 			c |= 0x20
 		}
 		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Visible says whether no byte is a control character; it may be false for
+// others too, and looks at eight bytes at a time.
+func Visible(b []byte) bool {
+	const ones = 0x0101010101010101
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ 0x7f*ones
+		if ((x-0x20*ones)&^x|(del-ones)&^del)&(0x80*ones) != 0 {
+			return false
+		}
+	}
+	for _, ch := range b {
+		if ch < ' ' || ch == 0x7f {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/filter"
@@ -34,6 +35,7 @@ const ApplicationCluster = "inbound"
 type Identities interface {
 	Server(protocols ...string) *tls.Config
 	Peer(cs tls.ConnectionState, role identity.Usage) (identity.ID, error)
+	Follow(cs *tls.ConnectionState, role identity.Usage, end func()) (stop func())
 }
 
 // Options of a Proxy.
@@ -45,6 +47,8 @@ type Options struct {
 	Telemetry *telemetry.Registry
 	Watch     *forward.Watch
 	Limits    forward.Limits
+	// Logs are the access logs; nil for none.
+	Logs *accesslog.Slot
 	// Refuse says which original destinations are the proxy's own.
 	Refuse func(netip.AddrPort) bool
 	// ControlNamespace completes the names of peers (filter.ClientID).
@@ -123,7 +127,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, numb
 		return
 	}
 	port := in.Port(number)
-	d := &forward.Downstream{Direction: forward.Inbound, Application: p.application, Destination: to, Draining: p.opts.Activity.Draining(),
+	d := &forward.Downstream{Direction: forward.Inbound, Application: p.application, Destination: to, Client: c.Remote(), Logs: p.opts.Logs, Draining: p.opts.Activity.Draining(),
 		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
 
 	// A client that is silent may wait for the application to speak first; that
@@ -196,7 +200,7 @@ func (p *Proxy) mutual(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 		p.refuse(s, d.Destination, err)
 		return
 	}
-	d.Mutual = true
+	d.Mutual, d.PeerURI, d.ServerName = true, d.Peer.String(), cs.ServerName
 	d.ClientID = filter.ClientID(d.Peer, p.opts.ControlNamespace)
 	action, err := port.Mutual(cs.NegotiatedProtocol)
 	if err != nil {
@@ -216,6 +220,10 @@ func (p *Proxy) mutual(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 			action = policy.Forward
 		}
 	}
+	// Bytes cannot be asked to end: connections of them are left alone.
+	ended := make(chan struct{})
+	d.Ended = ended
+	defer p.opts.TLS.Follow(cs, identity.Client, func() { close(ended) })()
 	p.act(ctx, s, d, action, seen)
 }
 
@@ -336,8 +344,8 @@ func (p *Proxy) refuse(c *conn.Conn, to netip.AddrPort, err error) {
 	if loud {
 		level = slog.LevelWarn
 	}
-	d := forward.Downstream{Direction: forward.Inbound, Telemetry: p.opts.Telemetry}
-	d.Turned(telemetry.NotFromRemote, err)
+	d := forward.Downstream{Direction: forward.Inbound, Telemetry: p.opts.Telemetry, Destination: to, Client: c.Remote(), Logs: p.opts.Logs}
+	d.Turned(telemetry.NotFromRemote, &forward.RefusedError{Flag: "NR", Details: "filter_chain_not_found", Err: err})
 	p.opts.Log.Log(context.Background(), level, "inbound connection refused", "client", c.Remote().String(), "destination", to.String(), "reason", err)
 	c.Abort()
 }

@@ -112,6 +112,17 @@ func (l *Listener) Serve(h Handler) error {
 
 func (l *Listener) serve(h Handler, c *conn.Conn) {
 	defer l.remove(c)
+	if a := l.accepted(c); a.Conn != nil {
+		h(l.ctx, a)
+	}
+}
+
+// accepted finds out where the connection was made to; without a connection it
+// was refused. It is not part of serve, whose stack lasts as long as the
+// connection does.
+//
+//go:noinline
+func (l *Listener) accepted(c *conn.Conn) Accepted {
 	a := Accepted{Conn: c, Original: c.Local()}
 	if t := c.Raw(); t != nil {
 		original, err := OriginalDst(t)
@@ -122,10 +133,10 @@ func (l *Listener) serve(h Handler, c *conn.Conn) {
 			// Without its destination a connection could go anywhere.
 			l.log.Warn("connection refused", "client", c.Remote().String(), "error", err)
 			c.Abort()
-			return
+			return Accepted{}
 		}
 	}
-	h(l.ctx, a)
+	return a
 }
 
 func (l *Listener) add(c *conn.Conn) bool {

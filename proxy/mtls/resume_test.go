@@ -1,8 +1,14 @@
 package mtls_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"math/big"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -161,6 +167,79 @@ func TestExpiredPeersAreNotResumed(t *testing.T) {
 	if s, _ := shake(t, p.server.Server(alpn.TCP), cfg); s == nil {
 		t.Error("a client whose certificate has ended is let in")
 	}
+}
+
+// A ticket ends with the proof that it was issued for, also where what its holder
+// can prove goes on: the peer is judged anew, and let in for what it shows then.
+func TestTicketsEndWithTheirProof(t *testing.T) {
+	ca := proxytest.NewCA(t)
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	life := func(name string, d time.Duration) *mtls.Source {
+		i := issuer(ca, name)
+		i.For = d
+		return ready(t, source(t, mtls.Options{Identity: proxytest.ID(name), Anchors: ca.Bundle(), Signer: i, Now: now}))
+	}
+	server := life("api", 24*time.Hour)
+	// What was proven may rest on a root that ends before the certificate.
+	both, err := identity.NewBundle(append(ca.Bundle().Roots(), shortRoot(t, time.Hour))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.SetBundle(both)
+	config := func(s *mtls.Source) *tls.Config {
+		c, err := s.Client(proxytest.ID("api"), alpn.TCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	// A client that keeps its tickets for longer than ours do.
+	tickets := tls.NewLRUClientSessionCache(8)
+	connect := func(what string, c *tls.Config, want bool) {
+		t.Helper()
+		c = c.Clone()
+		c.ClientSessionCache = tickets
+		resumed := false
+		verify := c.VerifyConnection
+		c.VerifyConnection = func(cs tls.ConnectionState) error { resumed = cs.DidResume; return verify(cs) }
+		if a, b := shake(t, server.Server(alpn.TCP), c); a != nil || b != nil || resumed != want {
+			t.Errorf("%s: resumed %v, want %v; %v; %v", what, resumed, want, a, b)
+		}
+	}
+	client := config(life("web", 24*time.Hour))
+	connect("first", client, false)
+	connect("second", client, true)
+	ahead.Store(int64(59 * time.Minute))
+	connect("before the end", client, true)
+	ahead.Store(int64(61 * time.Minute))
+	connect("behind the end", client, false)
+	connect("and then", client, true)
+	// The certificate of the client ends, and it has another one by now.
+	tickets = tls.NewLRUClientSessionCache(8)
+	connect("with a short certificate", config(life("web", 2*time.Hour)), false)
+	connect("with another one", client, true)
+	ahead.Store(int64(4 * time.Hour))
+	connect("behind the end of the first", client, false)
+}
+
+// shortRoot is a root of so long a life that has signed nothing.
+func shortRoot(t *testing.T, life time.Duration) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "short"}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(life),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err == nil {
+		c, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestKeyExchange(t *testing.T) {

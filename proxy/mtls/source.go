@@ -59,6 +59,9 @@ type Options struct {
 	// PostQuantum makes handshakes agree on keys by X25519MLKEM768 where the peer
 	// knows it, which costs each side some 0.2 ms more.
 	PostQuantum bool
+	// Look is how often connections are looked through (Follow); 0 means
+	// DefaultLook.
+	Look time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -80,6 +83,8 @@ type Source struct {
 	verdicts map[verdictKey]verdict // guarded by mu
 	tickets  tickets
 	sessions *sessions
+
+	following following
 }
 
 // New makes a source that has no certificate yet; Run obtains it.
@@ -90,12 +95,16 @@ func New(o Options) (*Source, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Look <= 0 {
+		o.Look = DefaultLook
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{opts: o, ready: make(chan struct{}), renew: make(chan struct{}, 1), clients: map[clientKey]*tls.Config{}, verdicts: map[verdictKey]verdict{}}
 	s.tickets = tickets{source: s, keys: &tls.Config{Time: o.Now}}
 	s.sessions = &sessions{source: s, kept: tls.NewLRUClientSessionCache(maxSessions)}
+	s.following.all = map[*followed]struct{}{}
 	s.bundle.Store(o.Anchors)
 	return s, nil
 }
@@ -145,8 +154,11 @@ func (s *Source) Certificate() (*tls.Certificate, error) {
 }
 
 // Run obtains the certificate and renews it until ctx ends. The one in use is
-// kept to its end while renewing fails.
+// kept to its end while renewing fails. Connections are followed meanwhile.
 func (s *Source) Run(ctx context.Context) {
+	var follow sync.WaitGroup
+	follow.Go(func() { s.follow(ctx) })
+	defer follow.Wait()
 	backoff := minBackoff
 	for ctx.Err() == nil {
 		var wait time.Duration

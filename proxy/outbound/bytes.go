@@ -42,6 +42,7 @@ func (p *Proxy) detect(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 				return
 			}
 			seen.TLS = true
+			d.ServerName = seen.Name
 			if own := split.For(seen); own != rest && got.Flow != nil {
 				// The server was asked in vain whether it speaks first.
 				got.Flow.Close()
@@ -84,9 +85,12 @@ func (p *Proxy) serverName(c *conn.Conn) (string, error) {
 func (p *Proxy) connect(ctx context.Context, d *forward.Downstream, split *route.Split) (*forward.Flow, error) {
 	b := split.Pick(random())
 	if b == nil || b.Cluster == nil {
-		return nil, errNoBackend
+		if split != nil {
+			d.BytesLog = split.Log
+		}
+		return nil, &forward.RefusedError{Flag: "NC", Details: "cluster_not_found", Err: errNoBackend}
 	}
-	d.BySource = split.BySource
+	d.BySource, d.BytesLog = split.BySource, split.Log
 	f, err := forward.Connect(ctx, d, b.Cluster)
 	if err == nil {
 		f.Idle = split.Idle

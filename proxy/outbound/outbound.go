@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/forward"
@@ -46,6 +47,8 @@ type Options struct {
 	Limits    forward.Limits
 	// Refuse says which original destinations are the proxy's own.
 	Refuse func(netip.AddrPort) bool
+	// Logs are the access logs of destinations that are not known.
+	Logs *accesslog.Slot
 	// Activity counts what is being carried.
 	Activity *forward.Activity
 	Log      *slog.Logger
@@ -81,11 +84,16 @@ func New(o Options) *Proxy {
 func (p *Proxy) Redirected(ctx context.Context, a listen.Accepted) {
 	defer p.recover(a.Conn)
 	if !a.Redirected || p.opts.Refuse != nil && p.opts.Refuse(a.Original) {
-		p.opts.Log.Debug("connection refused: it was made to the proxy itself", "client", a.Conn.Remote(), "destination", a.Original)
-		a.Conn.Abort()
+		p.refuse(a)
 		return
 	}
 	p.serve(ctx, a.Conn, a.Original, listenerName(a.Original))
+}
+
+//go:noinline
+func (p *Proxy) refuse(a listen.Accepted) {
+	p.opts.Log.Debug("connection refused: it was made to the proxy itself", "client", a.Conn.Remote(), "destination", a.Original)
+	a.Conn.Abort()
 }
 
 // Explicit returns the handler of a listener that stands for one destination,
@@ -98,6 +106,8 @@ func (p *Proxy) Explicit(name string) listen.Handler {
 }
 
 // listenerName is the name of a destination's listener: <address>_<port>.
+//
+//go:noinline
 func listenerName(a netip.AddrPort) string {
 	b := make([]byte, 0, 48)
 	b = a.AppendTo(b)
@@ -118,41 +128,66 @@ func (p *Proxy) recover(c *conn.Conn) {
 	}
 }
 
+// serve carries a connection. Its stack lasts as long as the connection does:
+// what is done once has functions of its own, which are not part of it.
 func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort, name string) {
+	d, t := p.begin(ctx, c, original, name)
+	switch {
+	case t == nil:
+	case t.Protocol() == config.TCP:
+		p.tcp(ctx, c, d, t)
+	case t.Protocol() == config.Detect:
+		p.detect(ctx, c, d, t, true)
+	case t.Protocol() == config.HTTP:
+		if k, ok := p.spoken(ctx, c, d, t); ok {
+			p.http(ctx, c, d, k)
+		}
+	}
+}
+
+// begin finds the destination; it is nil for a connection that is over already.
+//
+//go:noinline
+func (p *Proxy) begin(ctx context.Context, c *conn.Conn, original netip.AddrPort, name string) (*forward.Downstream, *target) {
 	if !p.opts.Activity.Accepting() {
 		p.opts.Log.Debug("connection refused: the proxy is short of memory", "client", c.Remote(), "destination", name)
 		c.Abort()
-		return
+		return nil, nil
 	}
 	d := &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Client: c.Remote(), Draining: p.opts.Activity.Draining(),
 		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
 	t, err := p.lookup(ctx, name)
 	if err != nil {
 		p.without(ctx, c, d, err)
-		return
+		return nil, nil
 	}
 	d.Name = t.Name()
 	d.Routes = p.routes(ctx, name, t)
-	switch t.Protocol() {
-	case config.TCP:
-		if split := t.TCP(); !split.ByName() {
-			p.opaque(ctx, c, d, split.For(route.Connection{To: d.Destination.Addr()}), telemetry.Loopback)
-			return
-		}
-		// What the client asks for decides; one that is silent may wait for its
-		// server to speak.
-		p.detect(ctx, c, d, t, false)
-	case config.HTTP:
-		got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, nil)
-		if err != nil {
-			p.opts.Log.Debug("connection without a request", "destination", d.Name, "error", err)
-			d.Turned(telemetry.Loopback, err)
-			return
-		}
-		p.http(ctx, c, d, got.Kind)
-	case config.Detect:
-		p.detect(ctx, c, d, t, true)
+	return d, t
+}
+
+//go:noinline
+func (p *Proxy) tcp(ctx context.Context, c *conn.Conn, d *forward.Downstream, t *target) {
+	if split := t.TCP(); !split.ByName() {
+		p.opaque(ctx, c, d, split.For(route.Connection{To: d.Destination.Addr()}), telemetry.Loopback)
+		return
 	}
+	// What the client asks for decides; one that is silent may wait for its
+	// server to speak.
+	p.detect(ctx, c, d, t, false)
+}
+
+// spoken finds out which version of HTTP the client speaks.
+//
+//go:noinline
+func (p *Proxy) spoken(ctx context.Context, c *conn.Conn, d *forward.Downstream, t *target) (k sniff.Kind, ok bool) {
+	got, err := forward.Detect(ctx, c, &t.memory, p.opts.Limits.Head, nil)
+	if err != nil {
+		p.opts.Log.Debug("connection without a request", "destination", d.Name, "error", err)
+		d.Turned(telemetry.Loopback, err)
+		return 0, false
+	}
+	return got.Kind, true
 }
 
 // routes gives the latest routes for as long as a connection lives: where the

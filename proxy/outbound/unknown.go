@@ -19,6 +19,7 @@ func random() uint64 { return rand.Uint64() }
 // belongs to the mesh but is not complete yet is always refused, since to go
 // round the mesh would give up its protection.
 func (p *Proxy) without(ctx context.Context, c *conn.Conn, d *forward.Downstream, err error) {
+	d.Logs = p.opts.Logs
 	f := forward.Failure{Status: 502, Reason: forward.ReasonNoConfiguration, Unprocessed: true}
 	switch {
 	case errors.Is(err, config.ErrUnknown) && d.Destination.IsValid() && p.opts.Source.Unknown() == config.AllowAny:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/conn"
 	h1 "github.com/weftmesh/weft/proxy/http"
@@ -30,7 +31,10 @@ const benchRequest = "GET /items/42?full=1 HTTP/1.1\r\nHost: api.default.svc.clu
 func steady(t testing.TB) (once func()) { return steadyUnder(t, nil) }
 
 // steadyUnder is the same, with requests that fall under a rule with the traffic.
-func steadyUnder(t testing.TB, tr *route.Traffic) (once func()) {
+func steadyUnder(t testing.TB, tr *route.Traffic) (once func()) { return steadyLogged(t, tr, nil) }
+
+// steadyLogged is the same with an access log in both proxies; nil for none.
+func steadyLogged(t testing.TB, tr *route.Traffic, l *accesslog.Log) (once func()) {
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024))
 	at := server(t, func(c *net.TCPConn) {
 		b := make([]byte, 16<<10)
@@ -49,10 +53,13 @@ func steadyUnder(t testing.TB, tr *route.Traffic) (once func()) {
 		}
 	})
 	ca := NewCA(t)
-	s := New(t, ca, ID("api"), Options{})
+	logs := &accesslog.Slot{}
+	logs.Set(l, l)
+	s := New(t, ca, ID("api"), Options{Logs: logs})
 	w := New(t, ca, ID("web"), Options{})
 	api := w.Cluster("api", Meshed(s.Before(at), ID("api")))
 	d, out := w.Destination("api:80", config.HTTP, Share{api, 1})
+	defer func() { d.Log(l) }()
 	if tr != nil {
 		u, err := route.NewRule(route.RuleSpec{Traffic: tr, Backends: []route.Backend{{Name: "api", Weight: 1, Cluster: api}}})
 		if err != nil {
@@ -111,6 +118,19 @@ func BenchmarkHTTP1Policies(b *testing.B) {
 	}
 }
 
+// BenchmarkHTTP1Logged is the same with Istio's access log in both proxies.
+func BenchmarkHTTP1Logged(b *testing.B) {
+	once := steadyLogged(b, nil, discarded(b))
+	for range 100 {
+		once()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		once()
+	}
+}
+
 func policies() *route.Traffic {
 	return &route.Traffic{Timeout: time.Minute, TryTimeout: 10 * time.Second, Response: 20 * time.Second, Classes: []route.Class{{Min: 500, Max: 599, Failure: true}}, Budget: retry.NewBudget(0.2, 10, 10*time.Second, time.Now()),
 		Retry: &retry.Policy{On: retry.ServerError | retry.Reset, Retries: 2, AvoidPrevious: true}}
@@ -158,7 +178,7 @@ func steadyGRPC(t testing.TB) (once func()) {
 			s.Consume(len(p))
 			n += len(p)
 		}
-		if v, ok := h1.Get(s.Trailers(), "grpc-status"); err != io.EOF || r.Status != 200 || !ok || string(v) != "0" { //nolint:errorlint // it is not wrapped
+		if v, ok := h1.Get(s.Trailers(), "grpc-status"); err != io.EOF || r.Status != 200 || !ok || string(v) != "0" {
 			t.Fatal(r.Status, err)
 		}
 	}
@@ -184,6 +204,7 @@ func TestSteadyPathDoesNotAllocate(t *testing.T) {
 	for name, path := range map[string]func(testing.TB) func(){
 		"HTTP/1.1 over the hop":  func(t testing.TB) func() { return steady(t) },
 		"HTTP/1.1 with policies": func(t testing.TB) func() { return steadyUnder(t, policies()) }, "gRPC": steadyGRPC,
+		"HTTP/1.1 with an access log": func(t testing.TB) func() { return steadyLogged(t, nil, discarded(t)) },
 	} {
 		t.Run(name, func(t *testing.T) { doesNotAllocate(t, path(t)) })
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/outbound"
 	"github.com/weftmesh/weft/proxy/route"
@@ -75,6 +76,20 @@ func (d *Destination) Routes() *route.Table { return d.table.Load() }
 
 // TCP implements outbound.Destination.
 func (d *Destination) TCP() *route.Split { return d.split.Load() }
+
+// Log makes requests and connections be logged; it comes after Route or Rules.
+func (d *Destination) Log(l *accesslog.Log) {
+	if t := d.table.Load(); t != nil {
+		own := *t
+		own.Log = l
+		d.table.Store(&own)
+	}
+	if s := d.split.Load(); s != nil {
+		own := *s
+		own.Log = l
+		d.split.Store(&own)
+	}
+}
 
 // Stale implements outbound.Destination.
 func (d *Destination) Stale() bool { return d.stale.Load() }

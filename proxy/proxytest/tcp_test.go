@@ -184,19 +184,25 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
+// echoBehind takes a request's connection over, answers with the head, and sends
+// back what comes behind it.
+func echoBehind(t testing.TB, w http.ResponseWriter, head string) {
+	c, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	io.WriteString(c, head)
+	io.Copy(c, rw)
+}
+
 func TestWebsocket(t *testing.T) {
 	url, c, s := pair(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
 			t.Errorf("the application sees %v", r.Header)
 		}
-		conn, rw, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nfirst")
-		io.Copy(conn, rw)
+		echoBehind(t, w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nfirst")
 	})
 	w := dial(t, url)
 	io.WriteString(w, "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\nearly")
@@ -221,14 +227,7 @@ func TestConnect(t *testing.T) {
 		if r.Method != "CONNECT" || r.Host != "far.away:443" {
 			t.Errorf("the application sees %s %s", r.Method, r.Host)
 		}
-		conn, rw, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		io.Copy(conn, rw)
+		echoBehind(t, w, "HTTP/1.1 200 OK\r\n\r\n")
 	})
 	w := dial(t, url)
 	io.WriteString(w, "CONNECT far.away:443 HTTP/1.1\r\nHost: far.away:443\r\n\r\n")

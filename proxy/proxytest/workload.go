@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
 	"github.com/weftmesh/weft/proxy/inbound"
@@ -44,7 +45,11 @@ type Options struct {
 	Own []netip.Addr
 	// Now is the clock that certificates are judged by; nil means time.Now.
 	Now func() time.Time
-	Log *slog.Logger
+	// Look is how often connections are looked through (mtls.Options.Look).
+	Look time.Duration
+	Log  *slog.Logger
+	// Logs are the access logs of inbound ports and of unknown destinations.
+	Logs *accesslog.Slot
 }
 
 // New starts the proxy of a workload. It ends with the test.
@@ -59,7 +64,7 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 	w := &Workload{ID: id, t: t, Source: &Source{destinations: map[string]*Destination{}}, Activity: forward.NewActivity(),
 		Telemetry: telemetry.NewRegistry(telemetry.Self{Workload: id.ServiceAccount, Namespace: id.Namespace, Identity: id, Version: "test"})}
 	var err error
-	w.TLS, err = mtls.New(mtls.Options{Identity: id, ControlNamespace: "weft-system", Signer: o.Issuer, Anchors: ca.Bundle(), Log: o.Log, Now: o.Now})
+	w.TLS, err = mtls.New(mtls.Options{Identity: id, ControlNamespace: "weft-system", Signer: o.Issuer, Anchors: ca.Bundle(), Log: o.Log, Now: o.Now, Look: o.Look})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,15 +77,15 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 	case <-time.After(10 * time.Second):
 		t.Fatal("no certificate")
 	}
-	w.Registry = upstream.NewRegistry(upstream.Options{TLS: w.TLS, Own: o.Own, Log: o.Log,
+	w.Registry = upstream.NewRegistry(upstream.Options{TLS: w.TLS, Own: o.Own, Log: o.Log, Memory: w.Activity,
 		Dialled: forward.CountDialled(w.Telemetry, inbound.ApplicationCluster)})
 	t.Cleanup(w.Registry.Close)
 	w.Policy(policy.Port{Mode: policy.Permissive})
 	watch := &forward.Watch{}
 	w.Inbound = inbound.New(inbound.Options{Policy: w.policy.Load, TLS: w.TLS, Registry: w.Registry, Telemetry: w.Telemetry, Watch: watch,
-		Limits: o.Limits, ControlNamespace: "weft-system", Activity: w.Activity, Log: o.Log})
+		Limits: o.Limits, ControlNamespace: "weft-system", Activity: w.Activity, Log: o.Log, Logs: o.Logs})
 	w.Outbound = outbound.New(outbound.Options{Source: w.Source, Registry: w.Registry, Telemetry: w.Telemetry, Watch: watch,
-		Limits: o.Limits, Activity: w.Activity, Log: o.Log})
+		Limits: o.Limits, Activity: w.Activity, Log: o.Log, Logs: o.Logs})
 	return w
 }
 

@@ -77,8 +77,10 @@ func compile(s MatchSpec) (matcher, error) {
 			return m, fmt.Errorf("path: %w", err)
 		}
 	case ExactPath, SegmentPrefix, Prefix:
-		if !strings.HasPrefix(s.PathValue, "/") {
-			return m, fmt.Errorf("%w: path %q does not begin with a slash", ErrMatch, s.PathValue)
+		// A path without a slash before it is one that requests do not have, but
+		// for "*" of OPTIONS: the rule stands and takes nothing.
+		if s.PathValue == "" {
+			return m, fmt.Errorf("%w: the path is empty", ErrMatch)
 		}
 		if s.Path == SegmentPrefix {
 			m.path = strings.TrimSuffix(s.PathValue, "/")

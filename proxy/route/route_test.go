@@ -108,7 +108,7 @@ func TestBadRules(t *testing.T) {
 		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: "("}}, ErrRegex, "path"},
 		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: "a)|(b"}}, ErrRegex, "path"},
 		{RuleSpec{Match: MatchSpec{Path: RegexPath, PathValue: strings.Repeat("a", MaxRegex+1)}}, ErrRegex, "limit"},
-		{RuleSpec{Match: MatchSpec{Path: ExactPath, PathValue: "a"}}, ErrMatch, "slash"},
+		{RuleSpec{Match: MatchSpec{Path: ExactPath}}, ErrMatch, "path is empty"},
 		{RuleSpec{Match: MatchSpec{Path: 99}}, ErrMatch, "kind"},
 		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{val("x", "[", true)}}}, ErrRegex, `header "x"`},
 		{RuleSpec{Match: MatchSpec{Headers: []ValueMatch{val("", "a", false)}}}, ErrMatch, "empty"},
@@ -236,4 +236,27 @@ func FuzzMatch(f *testing.F) {
 			t.Errorf("%+v on %q: %v", s, target, got)
 		}
 	})
+}
+
+// A path without a slash before it is no error: it takes nothing, and leaves
+// the other rules alone.
+func TestPathsWithoutSlash(t *testing.T) {
+	get := func(target string) *http.Request {
+		return &http.Request{Method: []byte("GET"), Target: []byte(target)}
+	}
+	for _, k := range []PathKind{Prefix, ExactPath, SegmentPrefix} {
+		for _, extra := range []int{0, indexed} {
+			odd, star, rest := rule(t, MatchSpec{Path: k, PathValue: "api"}), rule(t, MatchSpec{Path: ExactPath, PathValue: "*"}), rule(t, MatchSpec{Path: Prefix, PathValue: "/"})
+			list := []*Rule{odd, star}
+			for range extra {
+				list = append(list, rule(t, MatchSpec{Path: ExactPath, PathValue: "/never"}))
+			}
+			table := NewTable("t", append(list, rest))
+			for target, want := range map[string]*Rule{"/api": rest, "/": rest, "/api/x?api": rest, "*": star} {
+				if got := table.Match(get(target)); got != want {
+					t.Errorf("kind %v, %d rules more, %s: %+v", k, extra, target, got)
+				}
+			}
+		}
+	}
 }

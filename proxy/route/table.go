@@ -11,6 +11,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -21,6 +22,8 @@ type Table struct {
 	// Name is <host>:<port> of the destination.
 	Name  string
 	Rules []*Rule
+	// Log is where requests to the destination are logged; nil for nowhere.
+	Log   *accesslog.Log
 	index *index // nil for few rules
 }
 
@@ -153,6 +156,8 @@ type Split struct {
 	// BySource chooses endpoints by the client's address, where the cluster
 	// chooses by hash.
 	BySource bool
+	// Log is where connections without HTTP are logged; nil for nowhere.
+	Log      *accesslog.Log
 	backends []Backend
 	sum      []uint64 // weight of backends 0 to i
 	// exceptions are connections that go elsewhere, most exact first; byName says

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/internal/version"
+	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/admin"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
@@ -41,6 +42,7 @@ type sidecar struct {
 	listeners []*listen.Listener
 	stopping  atomic.Bool
 	warm      chan struct{} // closed once the explicit upstreams were asked for
+	logs      *accesslog.Sinks
 	end       chan struct{} // closed or written by what asks the proxy to end
 }
 
@@ -68,6 +70,7 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 	go forward.Rest(ctx)
 	p.await(ctx, stop)
 	p.close()
+	p.logs.Close()
 	return nil
 }
 
@@ -82,15 +85,16 @@ func assemble(s Settings, log *slog.Logger) (*sidecar, error) {
 	}
 	signer.tls = p.tls
 	own, refuse := p.own()
-	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Own: own, Refuse: refuse, Log: log,
+	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Memory: p.activity, Own: own, Refuse: refuse, Log: log,
 		Dialled: forward.CountDialled(p.telemetry, inbound.ApplicationCluster)})
-	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log,
+	p.logs = accesslog.NewSinks(log)
+	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log, AccessLogs: p.logs,
 		Node: config.Node{ID: s.nodeID(), Version: version.Get(), Metadata: p.metadata()}})
 	watch := &forward.Watch{}
 	p.in = inbound.New(inbound.Options{Policy: p.store.Inbound, TLS: p.tls, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
-		Refuse: refuse, ControlNamespace: s.ControlNamespace, Activity: p.activity, Log: log})
+		Refuse: refuse, ControlNamespace: s.ControlNamespace, Activity: p.activity, Log: log, Logs: p.store.InboundLogs()})
 	p.out = outbound.New(outbound.Options{Source: source{p.store}, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
-		Refuse: refuse, Activity: p.activity, Log: log})
+		Refuse: refuse, Activity: p.activity, Log: log, Logs: p.store.UnknownLogs()})
 	p.gauges()
 	return p, nil
 }
@@ -150,6 +154,8 @@ func (p *sidecar) own() ([]netip.Addr, func(netip.AddrPort) bool) {
 func (p *sidecar) gauges() {
 	p.telemetry.Gauge("weft_proxy_panics_total", "Connections that died of an error in the proxy.", func() float64 { return float64(p.activity.Panics()) })
 	p.telemetry.Gauge("weft_proxy_carried", "Requests and opaque connections under way.", func() float64 { return float64(p.activity.Carried()) })
+	p.telemetry.Gauge("weft_proxy_access_log_lines_total", "Lines of the access log that were written.", func() float64 { return float64(p.logs.Written()) })
+	p.telemetry.Gauge("weft_proxy_access_log_dropped_total", "Lines of the access log that were lost, because the file was slow or could not be written.", func() float64 { return float64(p.logs.Dropped()) })
 	p.shedding()
 	p.telemetry.Gauge("control_connected", "Whether there is a stream to the control plane.", func() float64 {
 		if p.store.Connected() {

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"sort"
 	"sync/atomic"
 	"time"
 )
@@ -46,9 +45,18 @@ type histogram struct {
 func (h *histogram) init(b *bounds) { h.buckets = make([]atomic.Uint64, len(b.upper)+1) }
 
 func (h *histogram) observe(b *bounds, v uint64) {
-	i := sort.Search(len(b.upper), func(i int) bool { return v <= b.upper[i] })
+	i, end := 0, len(b.upper)
+	for i < end {
+		if m := int(uint(i+end) / 2); v <= b.upper[m] {
+			end = m
+		} else {
+			i = m + 1
+		}
+	}
 	h.buckets[i].Add(1)
-	h.sum.Add(v)
+	if v > 0 {
+		h.sum.Add(v)
+	}
 }
 
 // fill sets the counts, for a histogram that nobody else has.

@@ -125,6 +125,11 @@ func (h *HTTP) class(r *Response) *class {
 	if c := find(*h.classes.Load(), r); c != nil {
 		return c
 	}
+	return h.newClass(r)
+}
+
+// newClass is class for the first answer of its kind.
+func (h *HTTP) newClass(r *Response) *class {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	have := *h.classes.Load()

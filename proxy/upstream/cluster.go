@@ -111,6 +111,9 @@ func (c *Cluster) configure(s Spec) {
 	if s.Originate.equal(old.spec.Originate) {
 		s.Originate = old.spec.Originate
 	}
+	if s.Names.equal(old.spec.Names) {
+		s.Names = old.spec.Names
+	}
 	if old.spec == s {
 		return
 	}

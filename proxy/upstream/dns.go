@@ -2,9 +2,11 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,14 +30,36 @@ func (systemResolver) Lookup(ctx context.Context, host string) ([]netip.Addr, er
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
+// question is what is looked up: one name, or several.
+type question struct {
+	host  string
+	port  uint16
+	names *Names
+}
+
+func (s *Spec) question() question { return question{s.Host, s.Port, s.Names} }
+
+func (q question) String() string {
+	if q.names == nil {
+		return q.host
+	}
+	out := make([]string, 0, len(q.names.List))
+	for i := range q.names.List {
+		out = append(out, q.names.List[i].Host)
+	}
+	return strings.Join(out, ", ")
+}
+
 // resolving is the state of a DNS cluster's lookups.
 type resolving struct {
 	mu      sync.Mutex
-	host    string
-	port    uint16
+	asked   question
 	at      time.Time // of the last attempt
 	running chan struct{}
 	err     error
+	// found are the endpoints of each of several names, as of the last answer.
+	found [][]EndpointSpec
+	of    *Names
 }
 
 // resolve makes sure that a DNS cluster has endpoints. The first caller waits
@@ -44,16 +68,16 @@ type resolving struct {
 func (c *Cluster) resolve(ctx context.Context, s *state) error {
 	d := &c.dns
 	d.mu.Lock()
-	changed := d.host != s.spec.Host || d.port != s.spec.Port
+	changed := d.asked != s.spec.question()
 	keep := dnsFresh
 	if d.err != nil {
 		keep = dnsRetry
 	}
 	if d.running == nil && (changed || time.Since(d.at) > keep) {
-		d.host, d.port, d.at = s.spec.Host, s.spec.Port, time.Now()
+		d.asked, d.at = s.spec.question(), time.Now()
 		done := make(chan struct{})
 		d.running = done
-		go c.lookup(d.host, d.port, done)
+		go c.lookup(d.asked, done)
 	}
 	running, err := d.running, d.err
 	d.mu.Unlock()
@@ -64,7 +88,7 @@ func (c *Cluster) resolve(ctx context.Context, s *state) error {
 		select {
 		case <-running:
 			d.mu.Lock()
-			other := d.host != s.spec.Host || d.port != s.spec.Port
+			other := d.asked != s.spec.question()
 			err = d.err
 			d.mu.Unlock()
 			if other { // it was the lookup of what the cluster was before
@@ -74,27 +98,23 @@ func (c *Cluster) resolve(ctx context.Context, s *state) error {
 				return c.resolve(ctx, s)
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.Host, ctx.Err())
+			return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.question(), ctx.Err())
 		}
 	}
 	if err != nil && len(c.Endpoints()) == 0 {
-		return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.Host, err)
+		return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.question(), err)
 	}
 	return nil
 }
 
-func (c *Cluster) lookup(host string, port uint16, done chan struct{}) {
+func (c *Cluster) lookup(q question, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), dnsWait)
 	defer cancel()
-	addrs, err := c.registry.opts.Resolver.Lookup(ctx, host)
+	a, err := c.answer(ctx, q)
 	if err == nil {
-		specs := make([]EndpointSpec, 0, len(addrs))
-		for _, a := range addrs {
-			specs = append(specs, EndpointSpec{Address: netip.AddrPortFrom(a.Unmap(), port)})
-		}
 		c.registry.mu.Lock()
 		if !c.state.Load().removed {
-			c.setEndpoints(Assignment{Endpoints: specs})
+			c.setEndpoints(a)
 		}
 		c.registry.mu.Unlock()
 	}
@@ -103,4 +123,57 @@ func (c *Cluster) lookup(host string, port uint16, done chan struct{}) {
 	c.dns.running = nil
 	c.dns.mu.Unlock()
 	close(done)
+}
+
+// answer resolves all names at once. One that cannot be resolved keeps the
+// endpoints that it had; it is an error where none can.
+func (c *Cluster) answer(ctx context.Context, q question) (Assignment, error) {
+	if q.names == nil {
+		addrs, err := c.registry.opts.Resolver.Lookup(ctx, q.host)
+		return Assignment{Endpoints: endpointsAt(addrs, EndpointSpec{Address: netip.AddrPortFrom(netip.Addr{}, q.port)})}, err
+	}
+	list := q.names.List
+	found, errs := make([][]EndpointSpec, len(list)), make([]error, len(list))
+	var wg sync.WaitGroup
+	for i := range list {
+		wg.Go(func() {
+			if a, err := netip.ParseAddr(list[i].Host); err == nil {
+				found[i] = endpointsAt([]netip.Addr{a}, list[i].EndpointSpec)
+				return
+			}
+			addrs, err := c.registry.opts.Resolver.Lookup(ctx, list[i].Host)
+			found[i], errs[i] = endpointsAt(addrs, list[i].EndpointSpec), err
+		})
+	}
+	wg.Wait()
+	out := Assignment{Overprovisioning: q.names.Overprovisioning}
+	failed := 0
+	c.dns.mu.Lock()
+	before := c.dns.found
+	if len(before) != len(list) || c.dns.of != q.names {
+		before = make([][]EndpointSpec, len(list))
+	}
+	for i := range list {
+		if errs[i] != nil {
+			found[i] = before[i]
+			failed++
+		}
+		out.Endpoints = append(out.Endpoints, found[i]...)
+	}
+	c.dns.found, c.dns.of = found, q.names
+	c.dns.mu.Unlock()
+	if failed < len(list) {
+		return out, nil
+	}
+	return out, errors.Join(errs...)
+}
+
+// endpointsAt makes endpoints like one, at other addresses.
+func endpointsAt(addrs []netip.Addr, like EndpointSpec) []EndpointSpec {
+	out := make([]EndpointSpec, 0, len(addrs))
+	for _, a := range addrs {
+		like.Address = netip.AddrPortFrom(a.Unmap(), like.Address.Port())
+		out = append(out, like)
+	}
+	return out
 }

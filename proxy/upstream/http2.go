@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http/h2"
@@ -161,7 +162,7 @@ func (e *Endpoint) share(c *conn.Conn, mux bool) *h2.Client {
 		}
 	}
 	e.dialled(c)
-	o := h2.Options{Plain: mux, KeepAlive: e.limits().Ping}
+	o := h2.Options{Plain: mux, KeepAlive: e.limits().Ping, Memory: p.registry.opts.Memory}
 	if o.KeepAlive == 0 && e.Mutual() {
 		// Only a peer's proxy is asked: applications take frequent PINGs amiss, as
 		// grpc-go does, which then ends the connection.
@@ -175,7 +176,11 @@ func (e *Endpoint) share(c *conn.Conn, mux bool) *h2.Client {
 	}
 	now := time.Now()
 	p.http2.clients = append(p.http2.clients, &sharedClient{Client: client, mux: mux, born: now, since: now, uses: 1, limits: p.settings.Load()})
-	go p.forget(client)
+	stop := func() {}
+	if e.Mutual() {
+		stop = p.registry.opts.TLS.Follow(c.TLS(), identity.Server, client.Drain)
+	}
+	go p.forget(client, stop)
 	return client
 }
 
@@ -210,8 +215,9 @@ func (s *shared) best(mux bool) *h2.Client {
 }
 
 // forget takes a connection that has ended out of the list.
-func (p *peer) forget(c *h2.Client) {
+func (p *peer) forget(c *h2.Client, stop func()) {
 	<-c.Done()
+	stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, s := range p.http2.clients {

@@ -32,7 +32,12 @@ func (c *Cluster) original(addr netip.AddrPort, now time.Time) (*Endpoint, error
 		return u.endpoint, nil
 	}
 	d.mu.Unlock()
+	return c.newOriginal(addr, now)
+}
 
+// newOriginal is original for an address that is not known yet.
+func (c *Cluster) newOriginal(addr netip.AddrPort, now time.Time) (*Endpoint, error) {
+	d := &c.dynamic
 	// The registry's lock is always taken before a cluster's.
 	spec := EndpointSpec{Address: addr}
 	c.registry.mu.Lock()

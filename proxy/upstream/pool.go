@@ -2,8 +2,11 @@ package upstream
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/conn"
 )
@@ -20,6 +23,8 @@ type HTTP1 struct {
 	peer   *peer
 	queue  *queue // of its cluster
 	born   time.Time
+	// spent says that it must not carry another request.
+	spent atomic.Bool
 	// The next are guarded by the peer's lock while the connection is idle.
 	served uint32
 	used   bool      // since the reaper last looked
@@ -44,7 +49,11 @@ func (e *Endpoint) HTTP1(ctx context.Context, fresh bool) (*HTTP1, error) {
 // own makes c a connection for one request at a time.
 func (e *Endpoint) own(c *conn.Conn) *HTTP1 {
 	e.dialled(c)
-	return &HTTP1{Conn: c, peer: e.peer, queue: &e.cluster.queue, born: time.Now()}
+	h := &HTTP1{Conn: c, peer: e.peer, queue: &e.cluster.queue, born: time.Now()}
+	if e.Mutual() {
+		c.OnEnd(e.peer.registry.opts.TLS.Follow(c.TLS(), identity.Server, h.distrust))
+	}
+	return h
 }
 
 // reuse returns the connection that was idle last and still lives, if any.
@@ -60,7 +69,7 @@ func (p *peer) reuse() *HTTP1 {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if c.Alive() {
+		if !c.spent.Load() && c.Alive() {
 			c.Reused = true
 			return c
 		}
@@ -83,7 +92,7 @@ func (c *HTTP1) Put() {
 // shelve gives the connection to a request that waits, or keeps it for the next.
 func (c *HTTP1) shelve() {
 	c.Release()
-	if c.queue.n.Load() > 0 && !c.Alive() {
+	if c.spent.Load() || c.queue.n.Load() > 0 && !c.Alive() {
 		// Bytes that nobody asked for must not become the answer of the next request.
 		c.Close()
 		return
@@ -110,6 +119,21 @@ func (c *HTTP1) shelve() {
 	}
 }
 
+// distrust ends the connection: now if it is idle, else with its request.
+func (c *HTTP1) distrust() {
+	c.spent.Store(true)
+	p := c.peer
+	p.mu.Lock()
+	at := slices.Index(p.idle, c)
+	if at >= 0 {
+		p.idle = slices.Delete(p.idle, at, at+1)
+	}
+	p.mu.Unlock()
+	if at >= 0 {
+		c.Close()
+	}
+}
+
 // closeIdle closes the connections that have been idle for longer than age or
 // exist for too long, and those that the peer has closed. With age 0 it closes
 // all of them.
@@ -127,7 +151,7 @@ func (p *peer) closeIdle(age time.Duration) {
 		if c.used {
 			c.used, c.since = false, now
 		}
-		if age <= 0 || now.Sub(c.since) > age || old > 0 && now.Sub(c.born) > old || !c.Alive() {
+		if age <= 0 || c.spent.Load() || now.Sub(c.since) > age || old > 0 && now.Sub(c.born) > old || !c.Alive() {
 			late = append(late, c)
 		} else {
 			keep = append(keep, c)

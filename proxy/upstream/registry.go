@@ -11,6 +11,7 @@ import (
 
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/http/h2"
 )
 
 // TLS gives the client side's configuration for a connection to a peer that
@@ -18,6 +19,9 @@ import (
 // while the proxy has no certificate of its own.
 type TLS interface {
 	Client(want identity.ID, protocols ...string) (*tls.Config, error)
+	// Follow has end called when the peer of a connection is not trusted any more,
+	// or what was proven to it has expired; stop ends that.
+	Follow(cs *tls.ConnectionState, role identity.Usage, end func()) (stop func())
 }
 
 // Options of a Registry. The zero value dials in plaintext only.
@@ -38,6 +42,8 @@ type Options struct {
 	// MaxIdle bounds the idle connections of one endpoint; 0 means 1024.
 	MaxIdle int
 	Log     *slog.Logger
+	// Memory bounds what is held of responses for slow clients; nil does not.
+	Memory h2.Memory
 	// Dialled is told of each connection that was made for HTTP requests; nil
 	// is not.
 	Dialled func(*Endpoint, *conn.Conn)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
@@ -14,7 +15,8 @@ type Kind uint8
 const (
 	// Pushed clusters get their endpoints from SetEndpoints (xDS type EDS).
 	Pushed Kind = iota
-	// DNS clusters resolve Spec.Host (xDS type LOGICAL_DNS).
+	// DNS clusters resolve Spec.Host (xDS type LOGICAL_DNS), or all of Spec.Names
+	// (STRICT_DNS).
 	DNS
 	// OriginalDestination dials the address that the client dialled.
 	OriginalDestination
@@ -48,9 +50,11 @@ type Spec struct {
 	// ConnectTimeout bounds TCP connect and TLS handshake together; 0 means
 	// DefaultConnectTimeout.
 	ConnectTimeout time.Duration
-	// Host and Port are the external name of a DNS cluster.
+	// Host and Port are the external name of a DNS cluster of one name.
 	Host string
 	Port uint16
+	// Names take the place of Host and Port where there are several.
+	Names *Names
 	// Plaintext dials endpoints without the mesh's mutual TLS, whatever they say
 	// of themselves (DestinationRule DISABLE).
 	Plaintext bool
@@ -72,6 +76,25 @@ func (s *Spec) owner() string {
 		return s.Name
 	}
 	return ""
+}
+
+// Names are what a DNS cluster of several names resolves: each to endpoints of
+// its own. It must not be changed.
+type Names struct {
+	List []NamedEndpoint
+	// Overprovisioning is that of an Assignment.
+	Overprovisioning uint32
+}
+
+// NamedEndpoint is a name or an address, and what its endpoints have in common;
+// of their Address the port alone.
+type NamedEndpoint struct {
+	Host string
+	EndpointSpec
+}
+
+func (n *Names) equal(m *Names) bool {
+	return n == m || n != nil && m != nil && n.Overprovisioning == m.Overprovisioning && slices.Equal(n.List, m.List)
 }
 
 // Assignment is the endpoints of a cluster.

@@ -43,17 +43,22 @@ func (s *scan) lines(b []byte) *Error {
 		if b[0] == ' ' || b[0] == '\t' {
 			return ErrFold
 		}
-		eol := bytes.IndexByte(b, '\r')
-		if lf := bytes.IndexByte(b, '\n'); eol < 0 || lf < eol {
+		lf := bytes.IndexByte(b, '\n')
+		if lf < 1 || b[lf-1] != '\r' {
+			if bytes.IndexByte(b[:max(lf, 0)], '\r') >= 0 {
+				return ErrBareCR
+			}
 			return ErrBareLF
-		} else if lf != eol+1 {
-			return ErrBareCR
 		}
-		name, value, e := splitLine(b[:eol])
+		name, value, e := splitLine(b[:lf-1])
 		if e != nil {
+			// A CR is in no name and in no value: only now is it looked for.
+			if bytes.IndexByte(b[:lf-1], '\r') >= 0 {
+				return ErrBareCR
+			}
 			return e
 		}
-		b = b[eol+2:]
+		b = b[lf+1:]
 		drop := false
 		// The first letter decides whether the field can matter here.
 		switch name[0] | 0x20 {
@@ -120,7 +125,7 @@ func splitLine(line []byte) (name, value []byte, err *Error) {
 		return nil, nil, ErrFieldName
 	}
 	value = trim(line[i+1:])
-	if !all(value, isValue) {
+	if !http.Visible(value) && !all(value, isValue) {
 		return nil, nil, ErrFieldValue
 	}
 	return line[:i:i], value, nil

@@ -71,29 +71,10 @@ func validHost(b []byte) bool {
 	return true
 }
 
-// visible says whether no byte is a control character; it may be false for
-// others too, and looks at eight bytes at a time.
-func visible(b []byte) bool {
-	const ones = 0x0101010101010101
-	for ; len(b) >= 8; b = b[8:] {
-		x := binary.LittleEndian.Uint64(b)
-		del := x ^ 0x7f*ones
-		if ((x-0x20*ones)&^x|(del-ones)&^del)&(0x80*ones) != 0 {
-			return false
-		}
-	}
-	for _, ch := range b {
-		if ch < ' ' || ch == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
 // validValue refuses NUL, CR and LF, and white space at either end (RFC 9113,
 // section 8.2.1).
 func validValue(b []byte) bool {
-	if !visible(b) {
+	if !http.Visible(b) {
 		for _, ch := range b {
 			if ch == 0 || ch == '\r' || ch == '\n' {
 				return false
@@ -105,7 +86,7 @@ func validValue(b []byte) bool {
 
 // validValue1 is what HTTP/1 allows (RFC 9110, section 5.5).
 func validValue1(b []byte) bool {
-	if !visible(b) {
+	if !http.Visible(b) {
 		for _, ch := range b {
 			if byteClass[ch]&isValue == 0 {
 				return false
@@ -144,6 +125,9 @@ const (
 
 // nameClass tells how a field is to be sent; name is in lower case.
 func nameClass(name []byte) int {
+	if !mayMatter(name) {
+		return classField
+	}
 	switch len(name) {
 	case 0:
 		return classDrop
@@ -192,25 +176,39 @@ func nameClass(name []byte) int {
 
 // nameClassFold is nameClass for a name in any case.
 func nameClassFold(name []byte) int {
-	if n := len(name); n == 0 || n <= len("proxy-authorization") && mayMatter[name[0]] {
-		var low [len("proxy-authorization")]byte
-		for i, ch := range name {
-			if ch >= 'A' && ch <= 'Z' {
-				ch |= 0x20
-			}
-			low[i] = ch
+	if !mayMatter(name) {
+		return classField
+	}
+	var low [len("proxy-authorization")]byte
+	n := copy(low[:], name)
+	if n < len(name) {
+		return nameClass(name) // no name that matters is so long
+	}
+	for i, ch := range low[:n] {
+		if ch >= 'A' && ch <= 'Z' {
+			low[i] = ch | 0x20
 		}
-		return nameClass(low[:n])
 	}
-	if name[0] == ':' {
-		return classDrop
-	}
-	return classField
+	return nameClass(low[:n])
 }
 
-// mayMatter are the first letters of the names that nameClass knows.
-var mayMatter = [256]bool{'a': true, 'c': true, 'h': true, 'k': true, 'p': true, 't': true, 'u': true,
-	'A': true, 'C': true, 'H': true, 'K': true, 'P': true, 'T': true, 'U': true}
+// mayMatter says whether nameClass may have something to say of a name: its
+// length and its first letter tell for nearly all that it has not.
+func mayMatter(name []byte) bool {
+	return len(name) == 0 || matters[name[0]]&(1<<min(len(name), 31)) != 0
+}
+
+// matters are the lengths, as bits, of the names that nameClass knows, by their
+// first letter.
+var matters = func() (t [256]uint32) {
+	for _, n := range [...]string{"te", "host", "cookie", "upgrade", "connection", "keep-alive", "authorization", "proxy-connection",
+		"transfer-encoding", "proxy-authorization"} {
+		t[n[0]] |= 1 << len(n)
+		t[n[0]&^0x20] |= 1 << len(n)
+	}
+	t[':'] = 1<<32 - 1
+	return t
+}()
 
 // hasUpper says whether there is an upper-case letter.
 func hasUpper(b []byte) bool {

@@ -48,6 +48,7 @@ func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n in
 	if c.tooLarge(len(r.Method)+len(r.Scheme)+len(r.Authority)+len(r.Target)+len(r.Protocol)+5*42, r.Fields) {
 		return nil, 0, ErrHeadTooLarge
 	}
+	c.gauge()
 	s = c.takeStream(c.nextOwn)
 	c.open.put(s)
 	c.nextOwn += 2
@@ -62,7 +63,7 @@ func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n in
 		s.ended()
 		return s, 0, nil
 	}
-	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < outLimit {
+	for n < len(body) && s.send > 0 && c.sendAvail > 0 && len(c.out) < outLimit && !c.credit.before(s) {
 		n += s.queue(body[n:], end)
 	}
 	return s, n, nil

@@ -124,12 +124,22 @@ func session(t *testing.T, o Options, clientAt, serverAt int64, after, short boo
 	<-over
 	for _, c := range []*mux{cl.c, srv.c} {
 		c.mu.Lock()
-		if c.open.n != 0 || c.handlers != 0 || c.buffered != 0 || len(c.blocked) != 0 || c.idleWorkers != 0 {
-			t.Errorf("%s: left behind: %d streams, %d handlers, %d bytes, %d writers, %d workers", name, c.open.n, c.handlers, c.buffered, len(c.blocked), c.idleWorkers)
+		if c.open.n != 0 || c.handlers != 0 || c.buffered != 0 || writers(c) != 0 || c.idleWorkers != 0 {
+			t.Errorf("%s: left behind: %d streams, %d handlers, %d bytes, %d writers, %d workers", name, c.open.n, c.handlers, c.buffered, writers(c), c.idleWorkers)
 		}
 		c.mu.Unlock()
 	}
 	return ca.ops.Load(), sb.ops.Load()
+}
+
+// writers is how many wait in a line or have their turn; c.mu is held.
+func writers(c *mux) (n int) {
+	for _, l := range []*line{&c.credit, &c.space} {
+		if n += len(l.list); l.turn != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // echoToken answers with the request's token in head, body and trailers; the

@@ -7,10 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"math/big"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -169,7 +167,7 @@ func TestOutputIsBounded(t *testing.T) {
 		r.get(id, true)
 	}
 	c := srv.c
-	eventually(t, "writers that wait", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.blocked) == 50 })
+	eventually(t, "writers that wait", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return writers(c) == 50 })
 	c.mu.Lock()
 	if n := len(c.out); n > outLimit+minFrameSize+1000 {
 		t.Errorf("%d bytes of output wait", n)
@@ -213,76 +211,6 @@ func TestNegativeWindow(t *testing.T) {
 	data("6789", true)
 }
 
-func TestServerDrains(t *testing.T) {
-	bothCodecs(t, testServerDrains)
-}
-
-func testServerDrains(t *testing.T, o Options) {
-	free := make(chan struct{})
-	cl, srv := both(t, o, o, func(s *Stream) { <-free; echo(s) })
-	s, err := cl.Open(request("GET", "/"), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	eventually(t, "the stream", func() bool { return srv.Active() == 1 })
-	srv.Drain()
-	eventually(t, "GOAWAY", cl.Closing)
-	if _, err := cl.Open(request("GET", "/"), true); !Unprocessed(err) {
-		t.Errorf("got %v, want an unprocessed request", err)
-	}
-	close(free)
-	var r http.Response
-	if err := s.ReadHead(&r); err != nil || r.Status != 200 {
-		t.Errorf("head: %v %v", r, err)
-	}
-	if _, err := io.ReadAll(s); err != nil {
-		t.Error(err)
-	}
-	<-cl.Done()
-	if err := srv.wait(t); err != nil || cl.Err() != nil {
-		t.Errorf("server: %v, client: %v", err, cl.Err())
-	}
-}
-
-// What is sent between the two GOAWAYs is served; what comes later is not
-// touched.
-func TestDrainHasNoGap(t *testing.T) {
-	a, b := pair(t)
-	free := make(chan struct{})
-	srv := serve(t, b, Options{}, func(s *Stream) { <-free; echo(s) })
-	r := rawClient(t, a)
-	r.get(1, true)
-	eventually(t, "the stream", func() bool { return srv.Active() == 1 })
-	srv.Drain()
-	if f := r.wantGoAway(http2.ErrCodeNo); f.LastStreamID != maxWindow {
-		t.Errorf("first GOAWAY names %d", f.LastStreamID)
-	}
-	r.get(3, true)
-	r.ok(r.fr.WritePing(true, drainPing))
-	if f := r.wantGoAway(http2.ErrCodeNo); f.LastStreamID != 3 {
-		t.Errorf("second GOAWAY names %d, want 3", f.LastStreamID)
-	}
-	r.get(5, false)
-	r.ok(r.fr.WriteData(5, true, []byte("x")))
-	close(free)
-	ends := 0
-	r.next("two ends", func(f http2.Frame) bool {
-		if f.Header().StreamID == 5 {
-			t.Errorf("stream 5 was touched: %v", f)
-		}
-		if d, ok := f.(*http2.DataFrame); ok && d.StreamEnded() {
-			ends++
-		}
-		return ends == 2
-	})
-	r.wantClosed()
-	a.Close()
-	if err := srv.wait(t); err != nil {
-		t.Error(err)
-	}
-}
-
 // rawServer is a server that answers frame by frame, with our client.
 func rawServer(t testing.TB, set ...http2.Setting) (*raw, *Client) {
 	a, b := pair(t)
@@ -295,178 +223,6 @@ func rawServer(t testing.TB, set ...http2.Setting) (*raw, *Client) {
 	r := newRaw(t, b)
 	r.ok(r.fr.WriteSettings(set...))
 	return r, cl
-}
-
-func TestClientAndGoAway(t *testing.T) {
-	r, cl := rawServer(t)
-	open := func() *Stream {
-		t.Helper()
-		s, err := cl.Open(request("POST", "/"), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
-		return s
-	}
-	one, three := open(), open()
-	aborted := make(chan error, 1)
-	three.OnAbort(AbortFunc(func(err error) { aborted <- err }))
-	r.ok(r.fr.WriteGoAway(1, http2.ErrCodeNo, nil))
-	var h http.Response
-	if err := three.ReadHead(&h); !Unprocessed(err) {
-		t.Errorf("above the last: %v", err)
-	}
-	if err := <-aborted; !Unprocessed(err) {
-		t.Errorf("OnAbort: %v", err)
-	}
-	r.headers(1, true, ":status", "200")
-	if err := one.ReadHead(&h); err != nil || h.Status != 200 {
-		t.Errorf("below the last: %v %v", h, err)
-	}
-	if err := one.End(); err != nil {
-		t.Error(err)
-	}
-	r.wantClosed()
-	r.nc.Close()
-	<-cl.Done()
-	if cl.Err() != nil {
-		t.Error(cl.Err())
-	}
-}
-
-// A server that was slow to hear of many cancelled requests answers them all
-// the same; that is no reason to fail the others.
-func TestLateAnswersOfCancelledStreams(t *testing.T) {
-	r, cl := rawServer(t)
-	open := func() *Stream {
-		t.Helper()
-		s, err := cl.Open(request("GET", "/"), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	kept := open()
-	defer kept.Close()
-	for range 2 * resetRingSize {
-		open().Close()
-	}
-	r.headers(3, false, ":status", "200")
-	r.ok(r.fr.WriteData(3, true, []byte("late")))
-	r.headers(1, true, ":status", "200")
-	var h http.Response
-	if err := kept.ReadHead(&h); err != nil || h.Status != 200 {
-		t.Errorf("the request that was not cancelled: %v %v", h, err)
-	}
-}
-
-// A request that meets a connection which the peer has just reset has not left,
-// so that it may be sent elsewhere whatever it is.
-func TestRequestThatNeverLeft(t *testing.T) {
-	for range 50 {
-		r, cl := rawServer(t)
-		r.nc.(*net.TCPConn).SetLinger(0)
-		r.nc.Close()
-		s, err := cl.Open(request("POST", "/"), true)
-		if err == nil {
-			var h http.Response
-			err = s.ReadHead(&h)
-			s.Close()
-		}
-		if !Unprocessed(err) {
-			t.Fatal(err)
-		}
-	}
-}
-
-// What a server may not do, and what our client's streams say then.
-func TestFaultsOfAServer(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		code Code
-		conn bool
-		do   func(*raw)
-	}{
-		{"no status", CodeProtocol, false, func(r *raw) { r.headers(1, true, "a", "b") }},
-		{"status 101", CodeProtocol, false, func(r *raw) { r.headers(1, false, ":status", "101") }},
-		{"status of letters", CodeProtocol, false, func(r *raw) { r.headers(1, true, ":status", "2xx") }},
-		{"1xx that ends", CodeProtocol, false, func(r *raw) { r.headers(1, true, ":status", "100") }},
-		{"endless 1xx", CodeProtocol, false, func(r *raw) {
-			for range maxInformational + 1 {
-				r.headers(1, false, ":status", "103")
-			}
-			r.wantReset(1, http2.ErrCodeProtocol) // before anybody reads them
-		}},
-		{"DATA before the head", CodeProtocol, false, func(r *raw) { r.ok(r.fr.WriteData(1, true, nil)) }},
-		{"request in a response", CodeProtocol, false, func(r *raw) { r.headers(1, true, ":status", "200", ":path", "/") }},
-		{"upper case", CodeProtocol, false, func(r *raw) { r.headers(1, true, ":status", "200", "A", "b") }},
-		{"window overflow", CodeFlowControl, false, func(r *raw) { r.ok(r.fr.WriteWindowUpdate(1, maxWindow)) }},
-		{"reset", CodeCancel, false, func(r *raw) { r.ok(r.fr.WriteRSTStream(1, http2.ErrCodeCancel)) }},
-		{"refused", CodeRefusedStream, false, func(r *raw) { r.ok(r.fr.WriteRSTStream(1, http2.ErrCodeRefusedStream)) }},
-		{"push", CodeProtocol, true, func(r *raw) {
-			r.ok(r.fr.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, BlockFragment: r.encode(":method", "GET"), EndHeaders: true}))
-		}},
-		{"HEADERS on an idle stream", CodeProtocol, true, func(r *raw) { r.headers(7, true, ":status", "200") }},
-		{"HEADERS on a server's stream", CodeProtocol, true, func(r *raw) { r.headers(2, true, ":status", "200") }},
-		{"push allowed by a server", CodeProtocol, true, func(r *raw) { r.ok(r.fr.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 1})) }},
-		{"goes away in anger", CodeEnhanceYourCalm, true, func(r *raw) {
-			r.ok(r.fr.WriteGoAway(1, http2.ErrCodeEnhanceYourCalm, []byte("too_many_pings")))
-			r.ok(r.fr.WriteRSTStream(1, http2.ErrCodeEnhanceYourCalm))
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r, cl := rawServer(t)
-			s, err := cl.Open(request("GET", "/"), true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			// What has not left is unprocessed, whatever the server does.
-			r.next("the request", func(f http2.Frame) bool { _, ok := f.(*http2.MetaHeadersFrame); return ok })
-			c.do(r)
-			var h http.Response
-			for err == nil {
-				err = s.ReadHead(&h)
-			}
-			if CodeOf(err) != c.code {
-				t.Errorf("got %v, want %v", err, c.code)
-			}
-			if Unprocessed(err) != (c.code == CodeRefusedStream) {
-				t.Errorf("%v: unprocessed is %v", err, Unprocessed(err))
-			}
-			var se *StreamError
-			if c.conn {
-				r.nc.Close()
-				<-cl.Done()
-			} else if !errors.As(err, &se) || cl.Closing() {
-				t.Errorf("the connection ended: %v", cl.Err())
-			}
-		})
-	}
-}
-
-func TestKeepAlive(t *testing.T) {
-	a, b := pair(t)
-	cl := NewClient(conn.New(a), Options{KeepAlive: 20 * time.Millisecond})
-	defer cl.Close()
-	r := newRaw(t, b)
-	_, _ = io.ReadFull(b, make([]byte, len(http2.ClientPreface)))
-	r.ok(r.fr.WriteSettings())
-	s, err := cl.Open(request("GET", "/"), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for range 3 {
-		p := r.next("PING", func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && !p.IsAck() }).(*http2.PingFrame)
-		r.ok(r.fr.WritePing(true, p.Data))
-	}
-	// From here the peer is silent.
-	var h http.Response
-	if err := s.ReadHead(&h); !errors.Is(err, errSilent) {
-		t.Errorf("got %v, want silence noticed", err)
-	}
-	<-cl.Done()
 }
 
 // A body that is dropped, by either side, frees its memory and the windows.

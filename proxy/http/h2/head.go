@@ -52,7 +52,8 @@ type headReader struct {
 }
 
 func (h *headReader) reset(mem *headMem, limit int) {
-	*h = headReader{mem: mem, start: len(mem.arena), from: len(mem.fields), limit: limit, major: 2}
+	*h = headReader{} // in place
+	h.mem, h.start, h.from, h.limit, h.major = mem, len(mem.arena), len(mem.fields), limit, 2
 }
 
 // fields are those that are no pseudo-headers.
@@ -78,6 +79,11 @@ func (h *headReader) rewind() {
 	if h.large {
 		h.mem.arena = h.mem.arena[:h.start]
 	}
+}
+
+// drop takes the memory back of a head that nobody will see.
+func (h *headReader) drop() {
+	h.mem.arena, h.mem.fields = h.mem.arena[:h.start], h.mem.fields[:h.from]
 }
 
 // count adds a field's size (RFC 9113, section 6.5.2). It is false when the head
@@ -221,8 +227,9 @@ func (h *headReader) request(r *http.Request) string {
 	if !validHost(h.authority) {
 		return "invalid :authority"
 	}
-	*r = http.Request{Method: h.method, Scheme: h.scheme, Authority: h.authority, Target: h.path,
-		Fields: h.fields(), Major: h.major, Minor: h.minor, Protocol: h.protocol}
+	*r = http.Request{}
+	r.Method, r.Scheme, r.Authority, r.Target, r.Protocol = h.method, h.scheme, h.authority, h.path, h.protocol
+	r.Fields, r.Major, r.Minor = h.fields(), h.major, h.minor
 	return ""
 }
 

@@ -77,15 +77,16 @@ type mux struct {
 	block []byte
 	lost  headMem // heads that nobody reads
 
-	mu      sync.Mutex
-	calm    calm
-	wakes   []chan struct{} // goroutines that go on once mu is free
-	aborts  []abortion      // to be called once mu is free
-	after   []func()        // the same, for what is rare
-	open    table
-	blocked []*Stream // writers that wait for the connection
-	idle    sync.Cond // something rare has changed: handlers, flushing, aborting
-	frames  uint32    // received, for the keep-alive
+	mu     sync.Mutex
+	calm   calm
+	wakes  []chan struct{} // goroutines that go on once mu is free
+	aborts []abortion      // to be called once mu is free
+	after  []func()        // the same, for what is rare
+	open   table
+	credit line      // writers that wait for the connection's window
+	space  line      // and for room in out
+	idle   sync.Cond // something rare has changed: handlers, flushing, aborting
+	frames uint32    // received, for the keep-alive
 
 	// of a server
 	handlers     int     // that run, also of ended streams
@@ -94,6 +95,12 @@ type mux struct {
 	spareWorkers int // how many of them were idle all the time
 	resting      bool
 	rester       *time.Timer
+
+	// Of the goroutine that writes for many streams: it is kept while there is
+	// something to write every now and then.
+	flusher      chan struct{}
+	flusherRests bool
+	flusherUsed  bool // since the last look
 
 	codec    headCodec
 	out      []byte       // frames to be written
@@ -112,6 +119,7 @@ type mux struct {
 	recvAvail int64
 	unacked   int64 // received and not given back
 	buffered  int   // held by all streams, unread
+	squeeze   squeeze
 
 	lastPeer uint32 // highest stream that the peer opened
 	nextOwn  uint32 // next stream that this side opens
@@ -148,6 +156,7 @@ func newMux(t Transport, o Options, client bool) *mux {
 	c.mine, _ = t.(mineWriter)
 	c.idle.L, c.flushFn = &c.mu, c.flush
 	t.SetDuplex()
+	c.squeeze = newSqueeze(&o)
 	c.calm = newCalm(c.o)
 	if o.Plain {
 		c.codec, c.most = plainCodec{}, plainOutLimit
@@ -162,7 +171,7 @@ func newMux(t Transport, o Options, client bool) *mux {
 func (c *mux) greet() {
 	c.mu.Lock()
 	defer c.unlock()
-	pairs := [][2]uint32{{setInitialWindow, uint32(c.o.Window)}, {setMaxHeaderList, uint32(c.o.MaxHead)}}
+	pairs := [][2]uint32{{setInitialWindow, uint32(c.squeeze.window)}, {setMaxHeaderList, uint32(c.o.MaxHead)}}
 	if c.client {
 		c.out = append(c.out, preface...)
 		pairs = append(pairs, [2]uint32{setEnablePush, 0})
@@ -184,7 +193,7 @@ func (c *mux) unlock() {
 		if !c.flushing && !c.ended && len(c.out) > 0 {
 			c.flushing = true
 			if here = !c.later && c.mayFlushHere(); !here {
-				go c.flushFn()
+				c.startFlush()
 			}
 		}
 	}
@@ -343,7 +352,9 @@ func (c *mux) end(err error) {
 		s.fail(cause)
 	})
 	c.dismissSome(c.idleWorkers)
-	c.wakeBlocked()
+	if c.squeeze.again != nil {
+		c.squeeze.again.Stop()
+	}
 	c.kickLast()
 	c.late = time.AfterFunc(linger, c.close)
 }

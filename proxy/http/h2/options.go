@@ -21,6 +21,9 @@ type Options struct {
 	// for the readers that are behind: so it is far above what a few of them can
 	// hold (default 16 MiB).
 	MaxBuffered int
+	// Memory, where set, says how much of Window, ConnWindow and MaxBuffered may be
+	// used at the moment, on connections and streams that exist too.
+	Memory Memory
 	// MaxHead bounds a head, counted as RFC 9113 section 6.5.2 does, in bytes
 	// (default 64 KiB).
 	MaxHead int

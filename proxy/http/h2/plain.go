@@ -156,6 +156,9 @@ func appendLength(dst []byte, n int) []byte {
 	return binary.AppendUvarint(dst, uint64(n))
 }
 
+// plainPseudo are the names of what a request begins with, in this order.
+var plainPseudo = [...][]byte{nameMethod, nameScheme, nameAuthority, namePath, nameProtocol}
+
 var errPlain = connErr(CodeCompression, "invalid plain block")
 
 // decode implements headCodec. A block that cannot be taken apart ends the
@@ -178,10 +181,7 @@ func (plainCodec) decode(h *headReader, block []byte) *ConnError {
 	upgrade := false
 	switch h.kind {
 	case plainRequest:
-		for _, p := range [...]struct {
-			name []byte
-			to   *[]byte
-		}{{nameMethod, &h.method}, {nameScheme, &h.scheme}, {nameAuthority, &h.authority}, {namePath, &h.path}, {nameProtocol, &h.protocol}} {
+		for i, to := range [...]*[]byte{&h.method, &h.scheme, &h.authority, &h.path, &h.protocol} {
 			var s []byte
 			if s, b, ok = cutString(b); !ok {
 				return errPlain
@@ -190,8 +190,8 @@ func (plainCodec) decode(h *headReader, block []byte) *ConnError {
 				continue
 			}
 			h.pseudo++
-			if h.count(p.name, s) {
-				if *p.to = s; !validValue1(s) {
+			if h.count(plainPseudo[i], s) {
+				if *to = s; !validValue1(s) {
 					h.bad = "invalid pseudo-header"
 				}
 			}

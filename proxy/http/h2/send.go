@@ -41,11 +41,13 @@ func (s *Stream) writeHead(r *http.Response, end, now bool) error {
 	for {
 		switch {
 		case s.headSent || end && !final:
+			s.leave()
 			if s.err != nil {
 				return s.err
 			}
 			return ErrStreamDone
 		case s.c.tooLarge(3+32+len(":status"), r.Fields):
+			s.leave()
 			return ErrHeadTooLarge
 		}
 		if ready, err := s.mayQueue(); err != nil {
@@ -79,9 +81,11 @@ func (s *Stream) WriteTrailers(fields []http.Field) error {
 func (s *Stream) writeTrailers(fields []http.Field) error {
 	for {
 		if s.err == nil && !s.headSent {
+			s.leave()
 			return ErrStreamDone
 		}
 		if s.c.tooLarge(0, fields) {
+			s.leave()
 			return ErrHeadTooLarge
 		}
 		if ready, err := s.mayQueue(); err != nil {
@@ -102,15 +106,19 @@ func (s *Stream) writeTrailers(fields []http.Field) error {
 // mayQueue says whether a head may be queued now, or waits until that may have
 // changed. mu is held, and free meanwhile.
 func (s *Stream) mayQueue() (bool, error) {
+	c := s.c
 	switch {
 	case s.err != nil:
+		s.leave()
 		return false, s.err
 	case s.localEnd || s.closed:
+		s.leave()
 		return false, ErrStreamDone
-	case len(s.c.out) < outLimit:
+	case len(c.out) < outLimit || c.space.turn == s:
+		s.leave()
 		return true, nil
 	}
-	s.waitConn()
+	s.waitFor(&c.space)
 	return false, nil
 }
 
@@ -138,7 +146,14 @@ func (s *Stream) End() error {
 // write queues p and, if end is true, the end. mu is held, and free while it
 // waits.
 func (s *Stream) write(p []byte, end bool) (n int, err error) {
+	n, err = s.writeAll(p, end)
+	s.leave()
+	return n, err
+}
+
+func (s *Stream) writeAll(p []byte, end bool) (n int, err error) {
 	c := s.c
+	took := 0 // since it waited
 	for {
 		if s.err != nil {
 			return n, s.err
@@ -150,19 +165,22 @@ func (s *Stream) write(p []byte, end bool) (n int, err error) {
 			break
 		}
 		if s.send <= 0 {
+			s.leave()
 			s.waitWrite()
 			continue
 		}
-		limit := outLimit
-		if len(p) > minFrameSize {
-			limit = c.most
+		if c.sendAvail <= 0 || c.credit.before(s) || took >= turnMost && len(c.credit.list) > 0 {
+			s.waitFor(&c.credit)
+			took = 0
+			continue
 		}
-		if c.sendAvail <= 0 || len(c.out) >= limit {
-			s.waitConn()
+		if !s.hasSpace(len(p), took) {
+			s.waitFor(&c.space)
+			took = 0
 			continue
 		}
 		k := s.queue(p, end)
-		p, n = p[k:], n+k
+		p, n, took = p[k:], n+k, took+k
 		if len(p) == 0 && end {
 			return n, nil
 		}
@@ -173,6 +191,21 @@ func (s *Stream) write(p []byte, end bool) (n int, err error) {
 		c.kick(false)
 	}
 	return n, nil
+}
+
+// hasSpace says whether a piece of n bytes may be queued. Small ones do not wait
+// behind large ones. Whoever has the turn may queue a frame in any case, so that
+// it is not kept waiting by those. mu is held.
+func (s *Stream) hasSpace(n, took int) bool {
+	c := s.c
+	limit := outLimit
+	if n > minFrameSize {
+		if c.space.before(s) {
+			return false
+		}
+		limit = c.most
+	}
+	return len(c.out) < limit || took == 0 && c.space.turn == s
 }
 
 // queue frames as much of p as one frame and the windows take, which is
@@ -195,16 +228,6 @@ func (s *Stream) queue(p []byte, end bool) int {
 	}
 	c.kick(false)
 	return int(k)
-}
-
-// waitConn waits for the connection's window or output buffer. mu is held, and
-// free meanwhile.
-func (s *Stream) waitConn() {
-	if !s.waiting {
-		s.waiting = true
-		s.c.blocked = append(s.c.blocked, s)
-	}
-	s.waitWrite()
 }
 
 // ended notes that this side has sent its last frame. mu is held.

@@ -7,8 +7,15 @@ import (
 	"github.com/weftmesh/weft/proxy/http"
 )
 
-// maxInformational is how many 1xx heads may wait to be read.
-const maxInformational = 16
+const (
+	// maxInformational is how many 1xx heads may wait to be read, and
+	// keepInformational how much of memory they take in all, in bytes; what is
+	// more is dropped, as may be done with any (RFC 9110, section 15.2).
+	maxInformational  = 16
+	keepInformational = 128 << 10
+	// endlessInformational is how many of them a response has at most.
+	endlessInformational = 1000
+)
 
 // Stream is one request and its response. One goroutine may receive (ReadHead,
 // Receive, Next, Peek, Consume, Read, Trailers) while another one sends
@@ -34,6 +41,8 @@ type Stream struct {
 	rparked, wparked bool
 
 	heads    []http.Response // received and not read
+	interim  int             // 1xx heads received
+	kept     int             // bytes of those that were not dropped
 	headRead bool            // client: the final head was received
 	in       chunks
 	recv     int32 // what the peer may still send
@@ -52,9 +61,10 @@ type Stream struct {
 	abort     Aborter
 	aborting  bool // an Aborter is being called
 	closed    bool
-	waiting   bool // it is among the connection's blocked
-	used      bool // server: it was handed to a handler
-	shared    bool // somebody was parked when it was released
+	queued    *line // in which the writer waits
+	lined     bool  // the writer waits in a line, or has a turn
+	used      bool  // server: it was handed to a handler
+	shared    bool  // somebody was parked when it was released
 	interrupt bool
 }
 
@@ -68,22 +78,23 @@ func (c *mux) takeStream(id uint32) *Stream {
 	if s == nil {
 		s = &Stream{rsem: make(chan struct{}, 1), wsem: make(chan struct{}, 1)}
 	}
-	s.c, s.id, s.recv, s.window, s.send, s.expect = c, id, c.o.Window, c.o.Window, int64(c.peer.window), -1
+	w := c.squeeze.window
+	s.c, s.id, s.recv, s.window, s.send, s.expect = c, id, w, w, int64(c.peer.window), -1
 	return s
 }
 
 // recycle gives a stream back that nobody uses any more. It was released. mu is
 // held.
 func (s *Stream) recycle() {
-	if s.waiting {
-		s.c.unblock(s)
-	}
+	s.leave()
 	if s.shared {
 		return // whoever was parked is still to look at it
 	}
 	s.mem.clear()
 	clear(s.heads[:cap(s.heads)])
-	*s = Stream{rsem: s.rsem, wsem: s.wsem, mem: s.mem, heads: s.heads[:0], in: chunks{list: s.in.list[:0]}}
+	rsem, wsem, mem, heads, list := s.rsem, s.wsem, s.mem, s.heads[:0], s.in.list[:0]
+	*s = Stream{} // in place
+	s.rsem, s.wsem, s.mem, s.heads, s.in.list = rsem, wsem, mem, heads, list
 	streams.Put(s)
 }
 

@@ -2,8 +2,8 @@ package h2
 
 import "time"
 
-// workerRest is how often the workers are looked through; one that nobody
-// needed between two looks is let go.
+// workerRest is how often the workers and the flusher are looked at; one that
+// nobody needed between two looks is let go.
 const workerRest = 5 * time.Second
 
 // worker is a goroutine that runs a server's handlers, one after another: to
@@ -76,7 +76,8 @@ func (c *mux) handled(s *Stream) {
 	c.finishIfIdle()
 }
 
-// rest sees to it that idle workers do not stay for ever. mu is held.
+// rest sees to it that idle workers and the flusher do not stay for ever. mu is
+// held.
 func (c *mux) rest() {
 	if c.resting {
 		return
@@ -90,13 +91,17 @@ func (c *mux) rest() {
 	}
 }
 
-// dismiss lets the workers go that were idle all the time.
+// dismiss lets those go that were idle all the time.
 func (c *mux) dismiss() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.dismissSome(c.spareWorkers)
 	c.spareWorkers = c.idleWorkers
-	if c.resting = c.idleWorkers > 0 && !c.ended; c.resting {
+	if !c.flusherUsed {
+		c.dismissFlusher()
+	}
+	c.flusherUsed = false
+	if c.resting = (c.idleWorkers > 0 || c.flusherRests) && !c.ended; c.resting {
 		c.rester.Reset(workerRest)
 	}
 }

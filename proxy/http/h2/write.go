@@ -118,7 +118,30 @@ func (c *mux) kick(later bool) { c.dirty, c.later = true, later }
 func (c *mux) kickLast() {
 	if !c.flushing {
 		c.flushing = true
-		go c.flushFn()
+		c.startFlush()
+	}
+}
+
+// startFlush has the flusher write; flushing was set for it. mu is held.
+func (c *mux) startFlush() {
+	c.flusherUsed = true
+	if c.flusherRests {
+		c.flusherRests = false
+		c.wakes = append(c.wakes, c.flusher)
+		return
+	}
+	if c.flusher == nil {
+		c.flusher = make(chan struct{}, 1)
+	}
+	go c.flushFn()
+}
+
+// dismissFlusher lets the flusher go if it rests. mu is held.
+func (c *mux) dismissFlusher() {
+	if c.flusherRests {
+		c.flusherRests = false
+		close(c.flusher)
+		c.flusher = nil
 	}
 }
 
@@ -137,22 +160,31 @@ func (c *mux) reply(n int) *ConnError {
 	return nil
 }
 
-// flush is the goroutine that writes; flushing was set for it.
+// flush is the flusher; flushing was set for it. It is one goroutine and not a
+// new one for each batch, whose stack would have to grow each time.
 func (c *mux) flush() {
 	c.mu.Lock()
-	if c.open.n > fewStreams && !c.left {
-		// Whoever is ready to send adds its frames to this batch first.
-		c.unlock()
-		runtime.Gosched()
-		c.mu.Lock()
+	for wake := c.flusher; ; c.mu.Lock() {
+		if c.open.n > fewStreams && !c.left {
+			// Whoever is ready to send adds its frames to this batch first.
+			c.unlock()
+			runtime.Gosched()
+			c.mu.Lock()
+		}
+		if !c.writeOut(false) {
+			return
+		}
+		if _, more := <-wake; !more {
+			return
+		}
 	}
-	c.writeOut(false)
 }
 
 // writeOut writes what is queued until nothing is. The caller has set flushing,
 // so that there is one at a time. With here it never waits for the peer, and
-// leaves what is too much to a goroutine. mu is held, and free afterwards.
-func (c *mux) writeOut(here bool) {
+// leaves what is too much to the flusher; else rests says that the flusher is to
+// wait for more. mu is held, and free afterwards.
+func (c *mux) writeOut(here bool) (rests bool) {
 	var err error
 	var taken uint64
 	for err == nil && (c.left || len(c.out) > 0) {
@@ -196,7 +228,7 @@ func (c *mux) writeOut(here bool) {
 		if c.left = !done && err == nil; nothing {
 			c.handed = handed
 		}
-		c.wakeBlocked()
+		c.space.next()
 		if c.left {
 			break
 		}
@@ -206,42 +238,28 @@ func (c *mux) writeOut(here bool) {
 		c.end(&ConnError{Code: CodeInternal, Reason: "write failed", Err: notEOF(err)})
 		c.after = append(c.after, c.close)
 	case here && (c.left || c.ended || len(c.out) > 0):
-		go c.flushFn() // it goes on in our place
+		c.startFlush() // it goes on in our place
 		c.unlock()
-		return
+		return false
 	case c.ended:
 		c.after = append(c.after, c.closeWrite)
 	case c.open.n == 0:
 		c.rested()
 	}
 	c.flushing = false
+	switch {
+	case c.ended:
+		c.dismissFlusher()
+	case !here:
+		rests, c.flusherRests = true, true
+		c.rest()
+	}
 	c.idle.Broadcast()
 	c.unlock()
+	return rests
 }
 
 func (c *mux) closeWrite() { _ = c.t.CloseWrite() }
-
-// unblock takes a writer out of those that wait. mu is held.
-func (c *mux) unblock(s *Stream) {
-	for i, x := range c.blocked {
-		if x == s {
-			c.blocked = append(c.blocked[:i], c.blocked[i+1:]...)
-			break
-		}
-	}
-	s.waiting = false
-}
-
-// wakeBlocked lets the writers that wait for the connection look again. mu is
-// held.
-func (c *mux) wakeBlocked() {
-	for i, s := range c.blocked {
-		s.waiting = false
-		s.wakeWrite()
-		c.blocked[i] = nil
-	}
-	c.blocked = c.blocked[:0]
-}
 
 // frameLimit is how large a payload may be that we send, in bytes. A peer's
 // larger limit is not used: frames of one stream must not hold up others.

@@ -1,0 +1,106 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// tcpEnds is a connection of ours and its raw other end.
+func tcpEnds(t *testing.T) (*Conn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(d)
+	t.Cleanup(func() { c.Close(); a.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	a.SetDeadline(time.Now().Add(10 * time.Second))
+	return c, a.(*net.TCPConn)
+}
+
+// A request that meets the end of an idle connection has not arrived; one that
+// the peer has taken before it ended has, whatever it did with it.
+func TestArrived(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(t *testing.T, c *Conn, peer *net.TCPConn)
+		want bool
+	}{
+		{"closed before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
+			peer.Close()
+			for !c.PeerEnded() { // the FIN is here
+				time.Sleep(time.Millisecond)
+			}
+		}, false},
+		{"taken, then closed", nil, true},
+	} {
+		mine, peer := tcpEnds(t)
+		// An exchange before, as a connection from a pool has had.
+		mine.Write([]byte("first"))
+		if err := mine.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(peer, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		peer.Write([]byte("answer"))
+		for n := 0; n < 6; n = len(mine.Buffered()) {
+			if err := mine.Fill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mine.Discard(6)
+		m := mine.Mark()
+		if mine.Arrived(m, io.EOF) {
+			t.Errorf("%s: nothing was sent, and may have arrived", c.name)
+		}
+		if c.end != nil {
+			c.end(t, mine, peer)
+		}
+		mine.Write([]byte("second"))
+		if err := mine.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if c.end == nil {
+			if _, err := io.ReadFull(peer, make([]byte, 6)); err != nil {
+				t.Fatal(err)
+			}
+			peer.Close()
+		}
+		err := mine.Fill()
+		if err == nil {
+			t.Fatalf("%s: read %q", c.name, mine.Buffered())
+		}
+		if got := mine.Arrived(m, err); got != c.want {
+			t.Errorf("%s: arrived %v after %v, want %v", c.name, got, err, c.want)
+		}
+	}
+	// A reset tells nothing: the peer's system may have taken what it did not
+	// acknowledge yet.
+	mine, peer := tcpEnds(t)
+	m := mine.Mark()
+	mine.Write([]byte("request"))
+	if err := mine.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 7)); err != nil {
+		t.Fatal(err)
+	}
+	peer.SetLinger(0)
+	peer.Close()
+	if err := mine.Fill(); err == nil || !mine.Arrived(m, err) {
+		t.Errorf("a request that was read has not arrived: %v", err)
+	}
+}
