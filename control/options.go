@@ -61,6 +61,8 @@ type Options struct {
 	// Combine says what becomes of several VirtualServices, or DestinationRules,
 	// for one host; empty means that all are in effect.
 	Combine mesh.Combine
+	// AccessLog is what proxies log where no Telemetry speaks.
+	AccessLog mesh.LogSettings
 
 	// Inject are the injector's options; names, addresses and trust anchors are
 	// filled in. NativeSidecar decides about native sidecars.
@@ -144,6 +146,9 @@ func (o Options) check() error {
 	fault(o.Inbound != mesh.Permissive && o.Inbound != mesh.Strict, "inbound %q; use %s or %s", o.Inbound, mesh.Permissive, mesh.Strict)
 	fault(o.Combine != mesh.CombineAll && o.Combine != mesh.CombineOldest, "combine %q; use %s or %s", o.Combine, mesh.CombineAll, mesh.CombineOldest)
 	fault(o.NativeSidecar != NativeAuto && o.NativeSidecar != NativeOn && o.NativeSidecar != NativeOff, "native sidecar %q; use auto, true or false", o.NativeSidecar)
+	if err := checkLog(o.AccessLog); err != nil {
+		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
+	}
 	if err := identity.CheckTrustDomain(o.TrustDomain); err != nil {
 		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
 	}
@@ -151,5 +156,5 @@ func (o Options) check() error {
 }
 
 func (o Options) mesh() mesh.Settings {
-	return mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound, Combine: o.Combine}
+	return mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound, Combine: o.Combine, AccessLog: o.AccessLog}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -18,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite crds/istio")
 // TestIstioDefinitions holds crds/istio to the descriptors of istio.io/api.
 func TestIstioDefinitions(t *testing.T) {
 	for _, k := range istioapi.Kinds {
-		file := filepath.Join("crds", "istio", istioapi.Group+"_"+k.Plural+".yaml")
+		file := filepath.Join("crds", "istio", k.Group()+"_"+k.Plural+".yaml")
 		want := definition(t, k)
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -50,9 +51,9 @@ func definition(t *testing.T, k istioapi.Kind) []byte {
 	columns = append(columns, part{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"})
 	spec := k.Spec().ProtoReflect().Descriptor()
 	var versions []any
-	for _, v := range istioapi.Versions {
+	for _, v := range k.Versions() {
 		versions = append(versions, part{
-			"name": v, "served": true, "storage": v == istioapi.Versions[0],
+			"name": v, "served": true, "storage": v == k.Versions()[0],
 			"additionalPrinterColumns": columns,
 			"subresources":             part{"status": part{}},
 			"schema": part{"openAPIV3Schema": part{"type": "object", "properties": part{
@@ -62,14 +63,14 @@ func definition(t *testing.T, k istioapi.Kind) []byte {
 			}}},
 		})
 	}
-	names := part{"kind": k.Name, "listKind": k.Name + "List", "plural": k.Plural, "singular": singular(k.Name), "categories": []any{"istio-io", "networking-istio-io"}}
+	names := part{"kind": k.Name, "listKind": k.Name + "List", "plural": k.Plural, "singular": singular(k.Name), "categories": []any{"istio-io", strings.ReplaceAll(k.Group(), ".", "-")}}
 	if len(k.ShortNames) > 0 {
 		names["shortNames"] = k.ShortNames
 	}
 	out, err := yaml.Marshal(part{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": part{"name": k.Plural + "." + istioapi.Group},
-		"spec":     part{"group": istioapi.Group, "scope": "Namespaced", "names": names, "conversion": part{"strategy": "None"}, "versions": versions},
+		"metadata": part{"name": k.Plural + "." + k.Group()},
+		"spec":     part{"group": k.Group(), "scope": "Namespaced", "names": names, "conversion": part{"strategy": "None"}, "versions": versions},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -184,7 +184,7 @@ func TestCRDs(t *testing.T) {
 	}
 	want := []string{"destinationrules.networking.istio.io", "grpcroutes.gateway.networking.k8s.io", "httproutegroups.specs.smi-spec.io", "httproutes.gateway.networking.k8s.io",
 		"httproutes.policy.linkerd.io", "referencegrants.gateway.networking.k8s.io", "servers.policy.linkerd.io", "serviceentries.networking.istio.io",
-		"serviceprofiles.linkerd.io", "sidecars.networking.istio.io", "tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io",
+		"serviceprofiles.linkerd.io", "sidecars.networking.istio.io", "tcproutes.gateway.networking.k8s.io", "telemetries.telemetry.istio.io", "tlsroutes.gateway.networking.k8s.io",
 		"trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io", "workloadentries.networking.istio.io", "workloadgroups.networking.istio.io"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)

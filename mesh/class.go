@@ -7,6 +7,7 @@ type ResponseClass struct {
 	// Statuses of which one must hold.
 	Statuses []StatusRange `json:"statuses"`
 	Failure  bool          `json:"failure"`
+	Origin   Origin        `json:"-"`
 }
 
 // StatusRange is a range of HTTP statuses, both ends included.

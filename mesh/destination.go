@@ -58,6 +58,7 @@ type ConcurrencyBudget struct {
 	Percent float64 `json:"percent"`
 	// MinConcurrency is allowed in any case.
 	MinConcurrency uint32 `json:"minConcurrency"`
+	Origin         Origin `json:"-"`
 }
 
 // For returns the policy of a port, and of a subset where it is not empty;

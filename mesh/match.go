@@ -1,5 +1,7 @@
 package mesh
 
+import "net/netip"
+
 // Match describes requests; every part given must hold.
 //
 // Comparisons of the method other than for equality, and those of scheme,
@@ -79,15 +81,29 @@ type ClientMatch struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Labels that the client's workload must have (sourceLabels, workloadSelector).
 	Labels map[string]string `json:"labels,omitempty"`
+	// Subnet of the client's own address (sourceSubnet); the zero value is any.
+	Subnet netip.Prefix `json:"subnet,omitzero"`
 }
 
 // IsZero says whether all clients are meant.
-func (c ClientMatch) IsZero() bool { return c.Namespace == "" && len(c.Labels) == 0 }
+func (c ClientMatch) IsZero() bool {
+	return c.Namespace == "" && len(c.Labels) == 0 && !c.Subnet.IsValid()
+}
 
-// Holds says whether a client is meant.
+// Holds says whether a client is meant. Its labels are those of the workload,
+// and one of SubnetLabel for each subnet that it is in.
 func (c ClientMatch) Holds(namespace string, labels map[string]string) bool {
+	if c.Subnet.IsValid() {
+		if _, in := labels[SubnetLabel(c.Subnet)]; !in {
+			return false
+		}
+	}
 	return (c.Namespace == "" || c.Namespace == namespace) && HasLabels(labels, c.Labels)
 }
+
+// SubnetLabel stands among a client's labels for being in a subnet; no user can
+// write such a label.
+func SubnetLabel(p netip.Prefix) string { return "@" + p.String() }
 
 // HasLabels says whether the labels include every wanted one.
 func HasLabels(labels, want map[string]string) bool {

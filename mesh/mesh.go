@@ -19,6 +19,8 @@ type Mesh struct {
 	Destinations []*Destination
 	// Sidecars are sorted by Ref.
 	Sidecars []*Sidecar
+	// Telemetries are sorted by Ref.
+	Telemetries []*Telemetry
 	// Endpoints are those that no EndpointSlice tells, sorted by service and
 	// port; they add to those that one does.
 	Endpoints []*EndpointSet
@@ -38,6 +40,8 @@ type Settings struct {
 	Inbound MTLSMode
 	// Combine says how several objects for one host are taken together.
 	Combine Combine
+	// AccessLog is what every proxy logs where no Telemetry speaks.
+	AccessLog LogSettings
 }
 
 // Combine says what becomes of several VirtualServices, or DestinationRules,
@@ -95,6 +99,7 @@ func (m *Mesh) Sort() {
 	sort.SliceStable(m.Routes, func(i, j int) bool { return m.Routes[i].less(m.Routes[j]) })
 	sort.SliceStable(m.Destinations, func(i, j int) bool { return m.Destinations[i].less(m.Destinations[j]) })
 	sort.SliceStable(m.Sidecars, func(i, j int) bool { return m.Sidecars[i].Ref.Less(m.Sidecars[j].Ref) })
+	sort.SliceStable(m.Telemetries, func(i, j int) bool { return m.Telemetries[i].Ref.Less(m.Telemetries[j].Ref) })
 	sort.SliceStable(m.Endpoints, func(i, j int) bool {
 		a, b := m.Endpoints[i].Key, m.Endpoints[j].Key
 		return a.Service.Less(b.Service) || a.Service == b.Service && a.Port < b.Port

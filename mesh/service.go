@@ -10,7 +10,9 @@ type Service struct {
 	Host string `json:"host"`
 	// Addresses are the virtual addresses; empty for headless and external services.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Ports     []Port       `json:"ports"`
+	// Subnets are destinations that are nobody else's (ServiceEntry addresses).
+	Subnets []netip.Prefix `json:"subnets,omitempty"`
+	Ports   []Port         `json:"ports"`
 	// External is the DNS name that an ExternalName service stands for.
 	External string `json:"external,omitempty"`
 	// ExportTo are the namespaces whose clients can see it; nil means all, ~

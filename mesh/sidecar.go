@@ -11,6 +11,9 @@ type Sidecar struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Egress are the services that can be seen; nil means all.
 	Egress []Egress `json:"egress,omitempty"`
+	// Ingress are the workload's own ports, of which they say more than is known
+	// otherwise.
+	Ingress []Port `json:"ingress,omitempty"`
 	// Outbound is the fate of unknown destinations; empty means the mesh's.
 	Outbound OutboundMode `json:"outbound,omitempty"`
 	Origin   Origin       `json:"origin"`
@@ -18,32 +21,60 @@ type Sidecar struct {
 
 // Egress is a list of hosts that can be seen.
 type Egress struct {
-	// Port limits the hosts to one port; 0 means every port.
+	// Port limits the hosts to one port; 0 means every port that no other entry
+	// names.
 	Port  uint16       `json:"port,omitempty"`
 	Hosts []EgressHost `json:"hosts"`
 }
 
 // EgressHost is a host, or many, of one namespace or all.
 type EgressHost struct {
-	// Namespace is * for all, ~ for none, or a name.
+	// Namespace is * for all, or a name.
 	Namespace string `json:"namespace"`
 	// Host is a DNS name, *.suffix, or * for all.
 	Host string `json:"host"`
+	// Not takes the hosts out again, whatever else the Sidecar says.
+	Not bool `json:"not,omitempty"`
 }
 
-// Sees says whether a service port can be seen; port 0 means any.
+func (h *EgressHost) covers(namespace, host string) bool {
+	return (h.Namespace == "*" || h.Namespace == namespace) && HostCovers(h.Host, host)
+}
+
+// covers says whether a host is in the list.
+func (e *Egress) covers(namespace, host string) bool {
+	in := false
+	for i := range e.Hosts {
+		if h := &e.Hosts[i]; h.covers(namespace, host) {
+			if h.Not {
+				return false
+			}
+			in = true
+		}
+	}
+	return in
+}
+
+// Sees says whether a service port can be seen; port 0 means any. An entry that
+// names a port is alone for it.
 func (s *Sidecar) Sees(namespace, host string, port uint16) bool {
 	if s == nil || s.Egress == nil {
 		return true
 	}
-	for _, e := range s.Egress {
-		if e.Port != 0 && port != 0 && e.Port != port {
-			continue
-		}
-		for _, h := range e.Hosts {
-			if (h.Namespace == "*" || h.Namespace == namespace) && HostCovers(h.Host, host) {
-				return true
+	own := false
+	for i := range s.Egress {
+		e := &s.Egress[i]
+		own = own || port != 0 && e.Port == port
+		for j := range e.Hosts {
+			if e.Hosts[j].Not && e.Hosts[j].covers(namespace, host) {
+				return false
 			}
+		}
+	}
+	for i := range s.Egress {
+		e := &s.Egress[i]
+		if (port == 0 || e.Port == port || e.Port == 0 && !own) && e.covers(namespace, host) {
+			return true
 		}
 	}
 	return false

@@ -22,5 +22,8 @@ type Workload struct {
 	Ports []Port `json:"ports,omitempty"`
 	// Inbound is its mTLS mode; empty means the mesh's.
 	Inbound MTLSMode `json:"inbound,omitempty"`
-	Origin  Origin   `json:"origin"`
+	// AccessLog is what its proxy logs of the requests that it serves, besides
+	// what a Telemetry says; empty means nothing.
+	AccessLog AccessLog `json:"accessLog,omitempty"`
+	Origin    Origin    `json:"origin"`
 }

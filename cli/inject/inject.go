@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -143,27 +142,13 @@ func clusterOptions(ctx context.Context, c console.Console, flags *cluster.Flags
 		return inject.Options{}, fmt.Errorf("%w: %w", cluster.ErrConnect, err)
 	}
 	o := inject.Options{ControlNamespace: ns, TrustAnchors: roots.Data[manifests.RootsKey], NativeSidecar: true}
-	d, err := cl.Kube.AppsV1().Deployments(ns).Get(ctx, manifests.Deployment, metav1.GetOptions{})
+	args, err := cl.ControlArgs(ctx)
 	if err != nil {
 		return o, fmt.Errorf("read the control plane's settings: %w", err)
 	}
 	// The injector's own settings are the arguments that the chart gave it.
-	for _, a := range d.Spec.Template.Spec.Containers[0].Args {
-		name, value, _ := strings.Cut(a, "=")
-		switch name {
-		case "--trust-domain":
-			o.TrustDomain = value
-		case "--cluster-domain":
-			o.ClusterDomain = value
-		case "--proxy-image":
-			o.ProxyImage = value
-		case "--init-image":
-			o.InitImage = value
-		case "--image-pull-policy":
-			o.PullPolicy = corev1.PullPolicy(value)
-		case "--proxy-log-level":
-			o.LogLevel = value
-		}
-	}
+	o.TrustDomain, o.ClusterDomain = args["--trust-domain"], args["--cluster-domain"]
+	o.ProxyImage, o.InitImage = args["--proxy-image"], args["--init-image"]
+	o.PullPolicy, o.LogLevel = corev1.PullPolicy(args["--image-pull-policy"]), args["--proxy-log-level"]
 	return o, nil
 }

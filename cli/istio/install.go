@@ -87,6 +87,8 @@ func readSet(set []string) (profile string, r install.Request, err error) {
 			r.Set = append(r.Set, "image.registry="+value)
 		case name == "tag":
 			r.SetString = append(r.SetString, "image.tag="+value)
+		case name == "meshConfig.accessLogFile", name == "meshConfig.accessLogEncoding", name == "meshConfig.accessLogFormat":
+			r.SetString = append(r.SetString, s)
 		case strings.HasPrefix(name, "values."):
 			r.Set = append(r.Set, strings.TrimPrefix(s, "values."))
 		default:

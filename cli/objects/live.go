@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weftmesh/weft/cli/cluster"
 	"github.com/weftmesh/weft/cli/console"
 	"github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/control/world"
-	"github.com/weftmesh/weft/manifests"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -31,15 +28,15 @@ func (f *Flags) live(ctx context.Context, c console.Console, flags *cluster.Flag
 	if _, err := cl.Version(); err != nil {
 		return nil, fmt.Errorf("%w; -f reads files instead", err)
 	}
-	s, err := f.settings(ctx, c, cl)
-	if err != nil {
-		return nil, err
-	}
 	typed, dynamic, err := kube.Clients(cl.Config)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cluster.ErrConnect, err)
 	}
 	events, err := once(ctx, kube.New(kube.Config{Client: typed, Dynamic: dynamic}), limit)
+	if err != nil {
+		return nil, err
+	}
+	s, err := f.settings(ctx, c, cl)
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +50,20 @@ func once(ctx context.Context, source *kube.Source, limit time.Duration) ([]worl
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	l := &listing{done: cancel}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		endIfDenied(ctx, source.Waiting)
+		cancel()
+	})
 	err := source.Run(ctx, l)
+	cancel()
+	watching.Wait()
 	events, synced := l.take()
 	if synced {
 		return events, nil
 	}
 	if waiting := source.Waiting(); len(waiting) > 0 {
-		return nil, fmt.Errorf("%w: %s; the command needs the right to list and watch what the mesh reads, in all namespaces", ErrInput, strings.Join(waiting, "; "))
+		return nil, fmt.Errorf("%w: %s", ErrInput, unlisted(waiting))
 	}
 	return nil, fmt.Errorf("%w: %w", cluster.ErrConnect, err)
 }
@@ -104,7 +108,7 @@ func (l *listing) take() ([]world.Event, bool) {
 func (f *Flags) settings(ctx context.Context, c console.Console, cl *cluster.Cluster) (mesh.Settings, error) {
 	s := mesh.Settings{TrustDomain: f.trustDomain, ClusterDomain: f.clusterDomain, RootNamespace: cl.ControlNamespace,
 		Outbound: mesh.OutboundMode(f.outbound), Inbound: mesh.Permissive, Combine: mesh.Combine(f.combine)}
-	d, err := cl.Kube.AppsV1().Deployments(cl.ControlNamespace).Get(ctx, manifests.Deployment, metav1.GetOptions{})
+	args, err := cl.ControlArgs(ctx)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
 		c.Printf("warning: the control plane's settings are not known (%s); defaults are assumed\n", err)
@@ -112,22 +116,18 @@ func (f *Flags) settings(ctx context.Context, c console.Console, cl *cluster.Clu
 	case err != nil:
 		return s, fmt.Errorf("%w: %w", cluster.ErrConnect, err)
 	}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, a := range container.Args {
-			name, value, _ := strings.Cut(a, "=")
-			switch name {
-			case "--trust-domain":
-				s.TrustDomain = value
-			case "--cluster-domain":
-				s.ClusterDomain = value
-			case "--outbound", "--outbound-policy":
-				s.Outbound = mesh.OutboundMode(value)
-			case "--inbound":
-				s.Inbound = mesh.MTLSMode(value)
-			case "--combine":
-				s.Combine = mesh.Combine(value)
-			}
-		}
-	}
+	set(args, "--trust-domain", &s.TrustDomain)
+	set(args, "--cluster-domain", &s.ClusterDomain)
+	set(args, "--outbound", &s.Outbound)
+	set(args, "--outbound-policy", &s.Outbound)
+	set(args, "--inbound", &s.Inbound)
+	set(args, "--combine", &s.Combine)
 	return s, nil
+}
+
+// set takes over an argument that is given.
+func set[T ~string](args map[string]string, name string, to *T) {
+	if v, ok := args[name]; ok {
+		*to = T(v)
+	}
 }

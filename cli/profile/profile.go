@@ -27,6 +27,9 @@ const maxInput = 16 << 20
 // errSource means that the command line does not say what to make a profile of.
 var errSource = errors.New("want exactly one of --template, --open-api FILE and --proto FILE")
 
+// errTap says what observing traffic would need of the proxies.
+var errTap = errors.New("--tap is not available: it needs proxies that tell single requests with their paths (a tap), and today's count requests by destination only; use --open-api, --proto or --template")
+
 // flagsOf are the command's own flags.
 type flagsOf struct {
 	template                  bool
@@ -62,9 +65,9 @@ x-linkerd-timeout: 300ms.`,
 	s.BoolVar(&f.template, "template", false, "print a template with comments")
 	s.StringVar(&f.openAPI, "open-api", "", "OpenAPI document, YAML or JSON")
 	s.StringVar(&f.proto, "proto", "", "protobuf definitions")
-	s.StringVar(&f.tap, "tap", "", "observe the traffic of a workload (not built yet)")
-	s.StringVar(&f.tapDuration, "tap-duration", "5s", "how long to observe (not built yet)")
-	s.UintVar(&f.tapRouteLimit, "tap-route-limit", 20, "most routes to observe (not built yet)")
+	s.StringVar(&f.tap, "tap", "", "observe the traffic of a workload (not available: proxies have no tap)")
+	s.StringVar(&f.tapDuration, "tap-duration", "5s", "how long to observe, with --tap")
+	s.UintVar(&f.tapRouteLimit, "tap-route-limit", 20, "most routes to observe, with --tap")
 	s.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of the service")
 	s.StringVar(&f.domain, "cluster-domain", "cluster.local", "DNS suffix of services")
 	s.StringVarP(&f.output, "output", "o", "yaml", "yaml or json")
@@ -75,7 +78,7 @@ x-linkerd-timeout: 300ms.`,
 
 func (f *flagsOf) run(c console.Console, service string) error {
 	if f.tap != "" {
-		return fmt.Errorf("`%s profile --tap` is not built yet", c.Tool.Name)
+		return errTap
 	}
 	given := 0
 	for _, yes := range []bool{f.template, f.openAPI != "", f.proto != ""} {
@@ -159,10 +162,11 @@ func write(out io.Writer, format string, p *linkerdapi.ServiceProfile) error {
 	return err
 }
 
-// parameter is a placeholder in a path, such as {id}.
+// parameter stands for any value in a path, such as {id}.
 var parameter = regexp.MustCompile(`\{[^{}/]*\}`)
 
-// pathRegex makes an expression for a path with placeholders.
+// pathRegex makes an expression for a path in which some parts stand for any
+// value.
 func pathRegex(path string) string {
 	var b strings.Builder
 	last := 0

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -84,7 +85,7 @@ type endpoints struct {
 
 func dumpOf(s *objects.State) dump {
 	m := s.Result.Mesh
-	out := dump{Settings: settings(m.Settings), Services: m.Services, Workloads: m.Workloads, Routes: m.Routes, Destinations: m.Destinations, Sidecars: m.Sidecars}
+	out := dump{Settings: settings{m.Settings.TrustDomain, m.Settings.ClusterDomain, m.Settings.RootNamespace, m.Settings.Outbound, m.Settings.Inbound, m.Settings.Combine}, Services: m.Services, Workloads: m.Workloads, Routes: m.Routes, Destinations: m.Destinations, Sidecars: m.Sidecars}
 	add := func(set *mesh.EndpointSet) {
 		if len(set.Endpoints) > 0 {
 			out.Endpoints = append(out.Endpoints, endpoints{set.Key.Service, set.Key.Port, set.Endpoints})
@@ -136,17 +137,18 @@ func write(c console.Console, s *objects.State, output string, verbose bool) err
 	return nil
 }
 
-// tell writes problems to stderr: where, what, and what to do, one a paragraph.
+// tell writes problems to stderr: where, what, and what to do, one a paragraph,
+// and how many there are.
 func tell(c console.Console, problems []mesh.Problem, verbose bool) {
-	hidden := 0
+	count := map[mesh.Severity]int{}
 	for _, p := range problems {
+		count[p.Severity]++
 		if p.Severity == mesh.Info && !verbose {
-			hidden++
 			continue
 		}
 		c.Printf("%s %s %s\n", p.Severity, p.Code, p.Origin)
 		what := p.Message
-		if p.Field != "" {
+		if p.Field != "" && !strings.HasPrefix(what, p.Field+":") {
 			what = p.Field + ": " + what
 		}
 		c.Printf("  %s\n", what)
@@ -154,10 +156,23 @@ func tell(c console.Console, problems []mesh.Problem, verbose bool) {
 			c.Printf("  → %s\n", p.Remedy)
 		}
 	}
-	switch {
-	case hidden == 1:
-		c.Printf("1 remark more with --verbose\n")
-	case hidden > 1:
-		c.Printf("%d remarks more with --verbose\n", hidden)
+	if len(problems) == 0 {
+		return
 	}
+	var parts []string
+	for _, s := range []struct {
+		severity mesh.Severity
+		word     string
+	}{{mesh.Error, "error"}, {mesh.Warning, "warning"}, {mesh.Info, "remark"}} {
+		if n := count[s.severity]; n == 1 {
+			parts = append(parts, "1 "+s.word)
+		} else if n > 1 {
+			parts = append(parts, fmt.Sprintf("%d %ss", n, s.word))
+		}
+	}
+	hint := ""
+	if count[mesh.Info] > 0 && !verbose {
+		hint = " (remarks with --verbose)"
+	}
+	c.Printf("%s%s\n", strings.Join(parts, ", "), hint)
 }

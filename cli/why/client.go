@@ -15,8 +15,8 @@ var kinds = map[string]string{
 	"ds": "daemonset", "daemonsets": "daemonset", "rs": "replicaset", "replicasets": "replicaset", "jobs": "job", "cj": "cronjob", "cronjobs": "cronjob",
 }
 
-// find is the workload that sends the request: a pod by its name, or one of
-// those of a controller, or what a template describes.
+// find is the workload that sends the request: a pod by its name, else one of
+// those of a controller, else what a template describes. A kind may be left out.
 func find(s *objects.State, namespace, name string) (mesh.Workload, error) {
 	kind, bare, typed := strings.Cut(strings.ToLower(name), "/")
 	if !typed {
@@ -25,41 +25,54 @@ func find(s *objects.State, namespace, name string) (mesh.Workload, error) {
 	if long, ok := kinds[kind]; ok {
 		kind = long
 	}
-	owner := kind + "/" + bare
-	var found []mesh.Workload
-	for _, w := range s.Result.Mesh.Workloads {
-		if namespace != "" && w.Namespace != namespace {
-			continue
-		}
-		if kind == "pod" || kind == "" {
-			if w.Name == bare {
-				found = append(found, *w)
-			}
-		} else if w.Owner == owner {
-			found = append(found, *w)
-		}
+	owned := func(w *mesh.Workload) bool {
+		k, n, _ := strings.Cut(w.Owner, "/")
+		return n == bare && (kind == "" || k == kind)
+	}
+	var found []*mesh.Workload
+	if kind == "" || kind == "pod" {
+		found = among(s.Result.Mesh.Workloads, namespace, func(w *mesh.Workload) bool { return w.Name == bare })
 	}
 	if len(found) == 0 {
-		for _, w := range s.Templates {
-			if (namespace == "" || w.Namespace == namespace) && w.Owner == owner {
-				found = append(found, w)
-			}
-		}
+		found = among(s.Result.Mesh.Workloads, namespace, owned)
 	}
-	var namespaces []string
+	if len(found) == 0 {
+		templates := make([]*mesh.Workload, len(s.Templates))
+		for i := range s.Templates {
+			templates[i] = &s.Templates[i]
+		}
+		found = among(templates, namespace, owned)
+	}
+	var namespaces, owners []string
 	for _, w := range found {
 		if !slices.Contains(namespaces, w.Namespace) {
 			namespaces = append(namespaces, w.Namespace)
 		}
-	}
-	switch len(namespaces) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return mesh.Workload{}, missing(s, namespace, name)
+		if !slices.Contains(owners, w.Owner) {
+			owners = append(owners, w.Owner)
+		}
 	}
 	slices.Sort(namespaces)
-	return mesh.Workload{}, fmt.Errorf("%s is in the namespaces %s: say which with -n", name, strings.Join(namespaces, ", "))
+	slices.Sort(owners)
+	switch {
+	case len(found) == 0:
+		return mesh.Workload{}, missing(s, namespace, name)
+	case len(namespaces) > 1:
+		return mesh.Workload{}, fmt.Errorf("%s is in the namespaces %s: say which with -n", name, strings.Join(namespaces, ", "))
+	case len(owners) > 1:
+		return mesh.Workload{}, fmt.Errorf("%s may be %s: say which", name, strings.Join(owners, " or "))
+	}
+	return *found[0], nil
+}
+
+func among(list []*mesh.Workload, namespace string, fits func(*mesh.Workload) bool) []*mesh.Workload {
+	var out []*mesh.Workload
+	for _, w := range list {
+		if (namespace == "" || w.Namespace == namespace) && fits(w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // missing says that there is no such client, and what there is.
@@ -89,8 +102,11 @@ func missing(s *objects.State, namespace, name string) error {
 	if !s.Live {
 		from = "the files have"
 	}
-	if len(known) == 0 {
-		return fmt.Errorf("there is no workload %s%s: %s no pod or Deployment at all; add one with -f", name, where, from)
+	switch {
+	case len(known) == 0 && s.Live:
+		return fmt.Errorf("there is no workload %s%s: no pod runs there", name, where)
+	case len(known) == 0:
+		return fmt.Errorf("there is no workload %s%s: %s no pod or Deployment there; add one with -f", name, where, from)
 	}
 	slices.Sort(known)
 	more := ""

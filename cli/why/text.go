@@ -129,7 +129,7 @@ func text(d *explain.Decision) string {
 			if x.Remedy != "" {
 				message += "; " + x.Remedy
 			}
-			p.add(0, x.Code, message, explain.Source{Kind: x.Origin.Kind, Namespace: x.Origin.Namespace, Name: x.Origin.Name, Field: x.Field, File: x.Origin.File, Line: x.Origin.Line})
+			p.add(0, x.Code, message, x.Source)
 		}
 	}
 	return p.String()

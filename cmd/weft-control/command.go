@@ -31,6 +31,7 @@ type flags struct {
 	pullPolicy string
 	resources  string
 	logLevel   string
+	encoding   string
 }
 
 // command is the whole command line. Defaults come from the pod's environment
@@ -81,6 +82,9 @@ func command(env func(string) string, stderr io.Writer) *cobra.Command {
 	fs.StringVar(&f.outbound, "outbound-policy", string(mesh.AllowAny), "another name of --outbound")
 	fs.StringVar(&f.inbound, "inbound", string(mesh.Permissive), "plaintext where no policy speaks: PERMISSIVE or STRICT")
 	fs.StringVar(&f.combine, "combine", string(mesh.CombineAll), "several VirtualServices or DestinationRules for one host: ALL take effect, or the OLDEST alone as in Istio")
+	fs.StringVar(&o.AccessLog.File, "access-log-file", "", "file that every proxy writes its access log to, such as /dev/stdout; empty for none")
+	fs.StringVar(&f.encoding, "access-log-encoding", "TEXT", "encoding of the access log: TEXT or JSON")
+	fs.StringVar(&o.AccessLog.Format, "access-log-format", "", "format of the access log in Envoy's commands, an object of them with JSON; empty for Istio's default")
 	fs.StringVar(&o.Inject.ProxyImage, "proxy-image", "", "image of the sidecar; default is this build's")
 	fs.StringVar(&o.Inject.InitImage, "init-image", "", "image of the init container; default is this build's")
 	fs.StringVar(&f.pullPolicy, "image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of both images")
@@ -114,6 +118,12 @@ func (f flags) read(cmd *cobra.Command, stderr io.Writer) (control.Options, erro
 	o.Source = control.Source(f.source)
 	o.Outbound, o.Inbound = mesh.OutboundMode(f.outbound), mesh.MTLSMode(f.inbound)
 	o.Combine = mesh.Combine(f.combine)
+	switch f.encoding {
+	case "TEXT", "JSON":
+		o.AccessLog.JSON = f.encoding == "JSON"
+	default:
+		return o, fmt.Errorf("--access-log-encoding %q: use TEXT or JSON", f.encoding)
+	}
 	o.NativeSidecar = control.Native(f.native)
 	o.Inject.PullPolicy = corev1.PullPolicy(f.pullPolicy)
 	if f.resources != "" {

@@ -24,7 +24,7 @@ func (s services) HasService(_ context.Context, namespace, name string) (bool, e
 var judge = admission.Judge{Settings: mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system"},
 	Services: services{"shop/api": true, "shop/api-stable": true, "shop/api-canary": true}}
 
-func object(t *testing.T, doc string) []byte {
+func object(t testing.TB, doc string) []byte {
 	t.Helper()
 	if doc == "" {
 		return nil
@@ -208,27 +208,6 @@ func TestEveryErrorHasAClass(t *testing.T) {
 			t.Errorf("%s is in both lists", e.Code)
 		}
 	}
-}
-
-// FuzzJudge: no object makes the judge fail but by saying so.
-func FuzzJudge(f *testing.F) {
-	for _, doc := range []string{virtual(to), destination("subsets: [{name: a}]"), split("service: api, backends: [{service: b, weight: 1}]"), route("GRPCRoute", "rules: []"),
-		profile("routes: []"), service("a: b"), of(istio, "VirtualService", "spec: {http: [{delegate: {name: y}}]}"), of(istio, "ServiceEntry", "spec: {hosts: ['*.a']}")} {
-		raw, err := yaml.YAMLToJSON([]byte(doc))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(raw, []byte("{}"))
-	}
-	f.Fuzz(func(t *testing.T, now, old []byte) {
-		faults, _, err := judge.Judge(t.Context(), now, old)
-		if err != nil && len(faults) > 0 {
-			t.Fatal("faults of no object")
-		}
-		if faults, _, err := judge.Judge(t.Context(), now, now); err == nil && len(faults) > 0 {
-			t.Fatalf("a change of nothing is refused: %q", faults)
-		}
-	})
 }
 
 // TestOrdinaryObjects: what people write is neither refused nor warned of.

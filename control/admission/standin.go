@@ -193,10 +193,19 @@ func (s *subject) ports() []int {
 	return out
 }
 
+// maxPorts bounds the ports of all stand-ins together.
+const maxPorts = 40_000
+
 // standIns are the objects that the object needs to be seen whole.
 func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
 	var docs []any
+	references := s.references(settings.ClusterDomain)
 	ports := s.ports()
+	// Every stand-in has every port: an object that names many of both must not
+	// come to more than can be held. A port that is missing is no fault of it.
+	if n := max(1, len(references)); n*len(ports) > maxPorts {
+		ports = ports[:max(1, maxPorts/n)]
+	}
 	services, hosts := map[mesh.Ref]bool{}, map[string]bool{}
 	service := func(ref mesh.Ref) {
 		if services[ref] {
@@ -218,7 +227,7 @@ func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
 		n := len(services)
 		docs = append(docs, object("v1", "Service", ref, map[string]any{"clusterIP": fmt.Sprintf("198.18.%d.%d", n/250, 1+n%250), "ports": list}))
 	}
-	for _, r := range s.references(settings.ClusterDomain) {
+	for _, r := range references {
 		switch {
 		case r.service():
 			service(r.ref)

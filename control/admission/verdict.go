@@ -63,6 +63,8 @@ var classes = map[problem.Code]class{
 	problem.ConflictingHosts:          elsewhere,
 	problem.SidecarConflict:           elsewhere,
 	problem.SidecarDuplicate:          elsewhere,
+	problem.TelemetryConflict:         elsewhere,
+	problem.TelemetryDuplicate:        elsewhere,
 	problem.UnknownRuleHost:           elsewhere,
 	problem.EntryShadowed:             elsewhere,
 	problem.RulesCombined:             elsewhere,

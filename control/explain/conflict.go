@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
@@ -31,15 +33,17 @@ func (x *explainer) conflicts(d *Decision, s *mesh.Service) {
 		if m := otherPort.FindStringSubmatch(p.Message); m != nil && m[1] != strconv.Itoa(int(d.Target.Port)) {
 			continue
 		}
-		if p.Code == string(problem.RulesCombined) || p.Code == string(problem.ConflictingHosts) && p.Severity != mesh.Error {
+		// Of a field of a policy it tells which of two values is in effect.
+		value := strings.HasPrefix(p.Field, "spec.trafficPolicy") || strings.HasPrefix(p.Field, "spec.subsets")
+		if p.Code == string(problem.RulesCombined) && !value || p.Code == string(problem.ConflictingHosts) && p.Severity != mesh.Error {
 			x.together(d, p.Origin)
 			continue
 		}
-		if slices.Contains(losing, problem.Code(p.Code)) {
+		if value && p.Code == string(problem.RulesCombined) || slices.Contains(losing, problem.Code(p.Code)) {
 			d.Losers = append(d.Losers, Loser{p.Code, p.Message, x.source(p.Origin.At(p.Field))})
 			continue
 		}
-		d.Problems = append(d.Problems, p)
+		d.Problems = append(d.Problems, Problem{p, x.source(p.Origin.At(p.Field))})
 	}
 }
 
@@ -119,12 +123,27 @@ func (x *explainer) naming(s *mesh.Service, add func(mesh.Origin)) {
 			add(item.Origin)
 		}
 	}
-	for ref, item := range w.HTTPRoutes {
-		for _, p := range item.Obj.Spec.ParentRefs {
-			if string(p.Name) == s.Name && (p.Namespace == nil && ref.Namespace == s.Namespace || p.Namespace != nil && string(*p.Namespace) == s.Namespace) {
-				add(item.Origin)
+	attached := func(namespace string, parents []gwv1.ParentReference, o mesh.Origin) {
+		for _, p := range parents {
+			if string(p.Name) == s.Name && (p.Namespace == nil && namespace == s.Namespace || p.Namespace != nil && string(*p.Namespace) == s.Namespace) {
+				add(o)
 			}
 		}
+	}
+	for ref, item := range w.HTTPRoutes {
+		attached(ref.Namespace, item.Obj.Spec.ParentRefs, item.Origin)
+	}
+	for ref, item := range w.PolicyRoutes {
+		attached(ref.Namespace, item.Obj.Spec.ParentRefs, item.Origin)
+	}
+	for ref, item := range w.GRPCRoutes {
+		attached(ref.Namespace, item.Obj.Spec.ParentRefs, item.Origin)
+	}
+	for ref, item := range w.TLSRoutes {
+		attached(ref.Namespace, item.Obj.Spec.ParentRefs, item.Origin)
+	}
+	for ref, item := range w.TCPRoutes {
+		attached(ref.Namespace, item.Obj.Spec.ParentRefs, item.Origin)
 	}
 }
 

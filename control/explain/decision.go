@@ -20,7 +20,13 @@ type Decision struct {
 	// Losers are what objects ask for and what is not in effect.
 	Losers []Loser `json:"losers,omitempty"`
 	// Problems are all others of the objects that speak of the destination.
-	Problems []mesh.Problem `json:"problems,omitempty"`
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Problem is one, with the place that it is in.
+type Problem struct {
+	mesh.Problem
+	Source Source `json:"source"`
 }
 
 // Client is who sends the request.
@@ -179,6 +185,8 @@ type Source struct {
 	// File is empty for an object of the cluster.
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+	// Version is the resourceVersion of an object of the cluster.
+	Version string `json:"resourceVersion,omitempty"`
 }
 
 // IsZero says whether nobody says it.
@@ -193,13 +201,15 @@ func (s Source) Object() string {
 	return strings.TrimSpace(s.Kind + " " + name)
 }
 
-// Place is file:line, or that the object is one of the cluster.
+// Place is file:line, or the version of an object of the cluster.
 func (s Source) Place() string {
 	switch {
 	case s.IsZero():
 		return ""
-	case s.File == "":
+	case s.File == "" && s.Version == "":
 		return "live"
+	case s.File == "":
+		return "version " + s.Version
 	case s.Line == 0:
 		return s.File
 	}

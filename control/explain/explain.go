@@ -239,7 +239,14 @@ func (x *explainer) endpoint(a netip.AddrPort) bool {
 // source finds the line of an origin's field.
 func (x *explainer) source(o mesh.Origin) Source {
 	s := Source{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Field: o.Field, File: o.File, Line: o.Line}
-	if o.File == "" || o.Field == "" || x.in.World == nil {
+	if x.in.World == nil || o.Name == "" {
+		return s
+	}
+	if o.File == "" {
+		s.Version = x.in.World.Version(o)
+		return s
+	}
+	if o.Field == "" {
 		return s
 	}
 	if p := x.in.World.Place(o); p != nil {

@@ -56,13 +56,11 @@ func pathHolds(p mesh.PathMatch, path string) bool {
 	return true
 }
 
-// headerHolds compares a field. One that is absent holds where the opposite is
-// asked for, and nowhere else; not, however, where an empty value fits what must
-// not be, which no proxy can tell from absence.
+// headerHolds compares a field, or its absence: what must not be is not there
+// where the field is not.
 func headerHolds(m *mesh.ValueMatch, value string, present bool) bool {
 	if !present {
-		asked := m.Kind == mesh.Present || m.Kind == mesh.Regex && m.Value == ".*"
-		return m.Invert && (asked || !valueHolds(m, ""))
+		return m.Invert
 	}
 	return valueHolds(m, value) != m.Invert
 }

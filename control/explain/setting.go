@@ -70,7 +70,7 @@ func (x *explainer) settings(r *mesh.Rule) []Setting {
 				words = append(words, fmt.Sprintf("%d-%d is %s", s.Min, s.Max, map[bool]string{true: "a failure", false: "a success"}[c.Failure]))
 			}
 		}
-		add("responses", strings.Join(words, ", "), r.Origin)
+		add("responses", strings.Join(words, ", "), r.Classes[0].Origin)
 	}
 	return out
 }
@@ -204,7 +204,7 @@ func (x *explainer) policy(p *mesh.Policy) []Setting {
 		add("tls", parts, t.Origin)
 	}
 	if b := p.RetryBudget; b != nil {
-		add("retry budget", []string{fmt.Sprintf("%g%% of what is under way, at least %d", b.Percent, b.MinConcurrency)}, mesh.Origin{})
+		add("retry budget", []string{fmt.Sprintf("%g%% of what is under way, at least %d", b.Percent, b.MinConcurrency)}, b.Origin)
 	}
 	return out
 }

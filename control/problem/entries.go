@@ -65,7 +65,7 @@ var ownTable = []Entry{
 
 	{OutrankedVirtualService, mesh.Warning, "Route outranks VirtualService", "A route of the Gateway API is attached to a port of the VirtualService's host. On that port it decides where requests go; the rules of the VirtualService are not in effect."},
 	{OutrankedByVirtualService, mesh.Warning, "VirtualService outranks split", "A VirtualService has rules for a port of the split's root Service. On that port the VirtualService is in effect and the split is not."},
-	{RulesCombined, mesh.Info, "Destination rules combined", "Several DestinationRules of one namespace are for the same host. All are in effect; where they contradict each other, the older one decides."},
+	{RulesCombined, mesh.Info, "Destination rules combined", "Several DestinationRules of one namespace are for the same host. All are in effect; of different limits the tighter one is in effect, and where they contradict each other otherwise, the older one decides."},
 	{RuleConflict, mesh.Warning, "Destination rules contradict each other", "Two DestinationRules for one host give different values to a field. The older object's value is in effect."},
 	{IstioUnsupported, mesh.Warning, "Field not supported", "The mesh does not act on this field. The rest of the object is in effect."},
 	{BadDelegate, mesh.Error, "Delegate cannot be used", "The VirtualService that is named as delegate does not exist, has hosts of its own, or delegates again. The rule is not in effect."},

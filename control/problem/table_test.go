@@ -3,7 +3,12 @@ package problem
 import (
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,9 +40,15 @@ func TestTableIsWhole(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Problems\n\nWhat the control plane may find wrong with its input. An *Error* means that something asked for is not in effect, a *Warning* that it is in effect but probably not as meant, *Info* is worth knowing.\nThis page is made from `control/problem/entries.go` by `go test ./control/problem -update`.\n\n| code | severity | problem | what happens |\n|---|---|---|---|\n")
+	b.WriteString("# Problems\n\nWhat the control plane may find wrong with its input. An *Error* means that something asked for is not in effect, a *Warning* that it is in effect but probably not as meant, *Info* is worth knowing.\n" +
+		"`weft translate` lists the problems of files or of a cluster, `weft why` those of one destination; the log and the admin port of the control plane have them too.\n" +
+		"This page is made from `control/problem` by `go test ./control/problem -update`.\n")
 	for _, e := range Table {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", e.Code, e.Severity, e.Title, e.Meaning)
+		a, ok := advice[e.Code]
+		if !ok || a.example == "" || a.remedy == "" {
+			t.Errorf("%s (%s) has no example, or nothing to do: see advice_test.go", e.Code, e.Title)
+		}
+		fmt.Fprintf(&b, "\n## %s %s\n\n*%s.* %s\n- Example: `%s`\n- What to do: %s\n", e.Code, e.Title, e.Severity, e.Meaning, a.example, a.remedy)
 	}
 	if *update {
 		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
@@ -50,5 +61,44 @@ func TestPage(t *testing.T) {
 	}
 	if string(got) != b.String() {
 		t.Error("docs/problems.md is not what the table says; run go test ./control/problem -update")
+	}
+}
+
+// TestEveryCodeIsInTheTable reads the package's own source: a code that is not
+// in the table is not explained, and counts as an Error without saying so.
+func TestEveryCodeIsInTheTable(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if kind, ok := v.Type.(*ast.Ident); !ok || kind.Name != "Code" {
+				return true
+			}
+			for i, value := range v.Values {
+				code, err := strconv.Unquote(value.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found++
+				if _, ok := Find(Code(code)); !ok {
+					t.Errorf("%s (%s, %s) is not in the table", code, v.Names[i], name)
+				}
+			}
+			return true
+		})
+	}
+	if found != len(Table) || found != len(advice) {
+		t.Errorf("%d codes, %d entries of the table, %d of advice", found, len(Table), len(advice))
 	}
 }

@@ -17,31 +17,29 @@ func (x *Index) filter(r *mesh.Route, v View) *mesh.Route {
 		out.Rules = []mesh.Rule{}
 	}
 	for _, rule := range r.Rules {
-		var ms []mesh.Match
-		for _, m := range rule.Matches {
-			if m.Source.Holds(v.namespace, v.labels) {
-				m.Source = mesh.ClientMatch{}
-				ms = append(ms, m)
-			}
-		}
-		if len(ms) > 0 || len(rule.Matches) == 0 {
-			rule.Matches = ms
+		ms, some := own(v, rule.Matches, func(m *mesh.Match) *mesh.ClientMatch { return &m.Source })
+		if rule.Matches = ms; some {
 			out.Rules = append(out.Rules, rule)
 		}
 	}
 	for _, rule := range r.TCP {
-		var ms []mesh.TCPMatch
-		for _, m := range rule.Matches {
-			if m.Source.Holds(v.namespace, v.labels) {
-				m.Source = mesh.ClientMatch{}
-				ms = append(ms, m)
-			}
-		}
-		if len(ms) > 0 || len(rule.Matches) == 0 {
-			rule.Matches = ms
+		ms, some := own(v, rule.Matches, func(m *mesh.TCPMatch) *mesh.ClientMatch { return &m.Source })
+		if rule.Matches = ms; some {
 			out.TCP = append(out.TCP, rule)
 		}
 	}
 	x.filtered[key] = &out
 	return &out
+}
+
+// own are the matches that hold for the clients of a view, without what they
+// say of clients; some is false where there were matches and none is left.
+func own[M any](v View, matches []M, source func(*M) *mesh.ClientMatch) (out []M, some bool) {
+	for _, m := range matches {
+		if s := source(&m); s.Holds(v.namespace, v.labels) {
+			*s = mesh.ClientMatch{}
+			out = append(out, m)
+		}
+	}
+	return out, len(out) > 0 || len(matches) == 0
 }

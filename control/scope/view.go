@@ -2,6 +2,7 @@ package scope
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -15,13 +16,17 @@ type Index struct {
 	services     map[mesh.Ref]*mesh.Service
 	hosts        map[string]*mesh.Service
 	addresses    map[netip.Addr]*mesh.Service
+	nets         []net // the longest prefix first
 	workloads    map[netip.Addr][]*mesh.Workload
 	byRef        map[mesh.Ref]*mesh.Workload
 	routes       map[routeKey]*mesh.Route
 	destinations map[mesh.Ref][]*mesh.Destination
 	sidecars     map[string][]*mesh.Sidecar // by namespace
+	telemetries  []*mesh.Telemetry
 	// keys are the labels of clients that something depends on.
 	keys map[string]bool
+	// subnets of clients that something depends on.
+	subnets map[netip.Prefix]bool
 	// sourced are the routes that depend on who asks.
 	sourced map[*mesh.Route]bool
 	// near says that for something it makes a difference where the client is.
@@ -29,6 +34,12 @@ type Index struct {
 
 	mu       sync.Mutex // guards filtered
 	filtered map[filterKey]*mesh.Route
+}
+
+// net is a subnet of destinations.
+type net struct {
+	prefix  netip.Prefix
+	service *mesh.Service
 }
 
 type routeKey struct {
@@ -55,6 +66,7 @@ func NewIndex(m *mesh.Mesh) *Index {
 		destinations: make(map[mesh.Ref][]*mesh.Destination, len(m.Destinations)),
 		sidecars:     map[string][]*mesh.Sidecar{},
 		keys:         map[string]bool{},
+		subnets:      map[netip.Prefix]bool{},
 		sourced:      map[*mesh.Route]bool{},
 		filtered:     map[filterKey]*mesh.Route{},
 	}
@@ -64,7 +76,11 @@ func NewIndex(m *mesh.Mesh) *Index {
 		for _, a := range s.Addresses {
 			x.addresses[a] = s
 		}
+		for _, p := range s.Subnets {
+			x.nets = append(x.nets, net{p, s})
+		}
 	}
+	slices.SortStableFunc(x.nets, func(a, b net) int { return b.prefix.Bits() - a.prefix.Bits() })
 	for _, w := range m.Workloads {
 		x.byRef[w.Ref] = w
 		for _, a := range w.Addresses {
@@ -89,6 +105,10 @@ func NewIndex(m *mesh.Mesh) *Index {
 			}
 		}
 	}
+	for _, t := range m.Telemetries {
+		x.telemetries = append(x.telemetries, t)
+		x.note(t.Labels)
+	}
 	for _, s := range m.Sidecars {
 		x.sidecars[s.Namespace] = append(x.sidecars[s.Namespace], s)
 		x.note(s.Labels)
@@ -106,19 +126,24 @@ func (x *Index) note(labels map[string]string) {
 func (x *Index) sources(r *mesh.Route) {
 	for i := range r.Rules {
 		for j := range r.Rules[i].Matches {
-			if s := r.Rules[i].Matches[j].Source; !s.IsZero() {
-				x.sourced[r] = true
-				x.note(s.Labels)
-			}
+			x.source(r, &r.Rules[i].Matches[j].Source)
 		}
 	}
 	for i := range r.TCP {
 		for j := range r.TCP[i].Matches {
-			if s := r.TCP[i].Matches[j].Source; !s.IsZero() {
-				x.sourced[r] = true
-				x.note(s.Labels)
-			}
+			x.source(r, &r.TCP[i].Matches[j].Source)
 		}
+	}
+}
+
+func (x *Index) source(r *mesh.Route, s *mesh.ClientMatch) {
+	if s.IsZero() {
+		return
+	}
+	x.sourced[r] = true
+	x.note(s.Labels)
+	if s.Subnet.IsValid() {
+		x.subnets[s.Subnet] = true
 	}
 }
 
@@ -141,17 +166,23 @@ func (x *Index) Near() bool { return x.near }
 // Mesh returns what was indexed.
 func (x *Index) Mesh() *mesh.Mesh { return x.mesh }
 
-// Variant is what of a workload's labels makes a difference to what it sees, in
-// a canonical form; clients of one namespace and variant see the same.
+// Variant is what of a workload's labels and addresses makes a difference to
+// what it sees, in a canonical form; clients of one namespace and variant see
+// the same.
 func (x *Index) Variant(workload mesh.Ref) string {
 	w := x.byRef[workload]
-	if w == nil || len(x.keys) == 0 {
+	if w == nil || len(x.keys)+len(x.subnets) == 0 {
 		return ""
 	}
 	var list []string
 	for k, v := range w.Labels {
 		if x.keys[k] {
 			list = append(list, k+"="+v)
+		}
+	}
+	for p := range x.subnets {
+		if slices.ContainsFunc(w.Addresses, p.Contains) {
+			list = append(list, mesh.SubnetLabel(p)+"=")
 		}
 	}
 	sort.Strings(list)
@@ -285,8 +316,40 @@ func (v View) ServiceByAddress(a netip.Addr) *mesh.Service {
 	return nil
 }
 
+// ServiceBySubnet returns the visible service whose subnet an address is in, of
+// several that with the longest prefix; or nil.
+func (v View) ServiceBySubnet(a netip.Addr) *mesh.Service {
+	for _, n := range v.x.nets {
+		if n.prefix.Contains(a.Unmap()) && v.Sees(n.service, 0) {
+			return n.service
+		}
+	}
+	return nil
+}
+
 // Workload returns a workload by name, or nil.
 func (v View) Workload(ref mesh.Ref) *mesh.Workload { return v.x.byRef[ref] }
+
+// Inbound returns a workload with the ports that its Sidecar declares, or nil.
+func (v View) Inbound(ref mesh.Ref) *mesh.Workload {
+	w := v.x.byRef[ref]
+	if w == nil || len(v.x.sidecars) == 0 {
+		return w
+	}
+	s := v.x.sidecar(w.Namespace, w.Labels)
+	if s == nil || len(s.Ingress) == 0 {
+		return w
+	}
+	out := *w
+	out.Ports = slices.Clone(s.Ingress)
+	for _, p := range w.Ports {
+		if !slices.ContainsFunc(out.Ports, func(o mesh.Port) bool { return o.Number == p.Number }) {
+			out.Ports = append(out.Ports, p)
+		}
+	}
+	slices.SortFunc(out.Ports, func(a, b mesh.Port) int { return int(a.Number) - int(b.Number) })
+	return &out
+}
 
 // WorkloadsByAddress returns the workloads that have an address of their own;
 // more than one in a local mesh only. The slice must not be changed.

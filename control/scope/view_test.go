@@ -41,3 +41,54 @@ func TestViews(t *testing.T) {
 		t.Error("a consumer route binds a foreign client")
 	}
 }
+
+func TestClientsInASubnet(t *testing.T) {
+	in, out := mesh.Ref{Namespace: "shop", Name: "in"}, mesh.Ref{Namespace: "shop", Name: "out"}
+	db := mesh.Ref{Namespace: "shop", Name: "db"}
+	x := NewIndex(&mesh.Mesh{
+		Workloads: []*mesh.Workload{{Ref: in, Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.1")}}, {Ref: out, Addresses: []netip.Addr{netip.MustParseAddr("10.2.0.1")}}},
+		Routes: []*mesh.Route{{Service: db, Port: 5432, TCP: []mesh.TCPRule{
+			{Matches: []mesh.TCPMatch{{Source: mesh.ClientMatch{Subnet: netip.MustParsePrefix("10.1.0.0/16")}}}},
+			{Matches: []mesh.TCPMatch{{SNI: []string{"a"}}}},
+		}}},
+	})
+	for ref, want := range map[mesh.Ref]int{in: 2, out: 1, {Name: "nobody"}: 1} {
+		r := x.ViewOf("shop", x.Variant(ref)).Route(db, 5432)
+		if len(r.TCP) != want || !r.TCP[0].Matches[0].Source.IsZero() {
+			t.Errorf("%s gets %+v", ref, r.TCP)
+		}
+	}
+}
+
+func TestSubnetsOfServices(t *testing.T) {
+	s := func(name, subnet string) *mesh.Service {
+		return &mesh.Service{Ref: mesh.Ref{Namespace: "shop", Name: name}, Host: name, Subnets: []netip.Prefix{netip.MustParsePrefix(subnet)}}
+	}
+	hidden := s("hidden", "10.1.1.0/24")
+	hidden.ExportTo = []string{}
+	v := New(&mesh.Mesh{Services: []*mesh.Service{s("wide", "10.0.0.0/8"), hidden, s("narrow", "10.1.0.0/16")}}, "shop")
+	for a, want := range map[string]string{"10.1.1.1": "narrow", "10.9.0.1": "wide", "::ffff:10.9.0.1": "wide", "11.0.0.1": ""} {
+		got := ""
+		if s := v.ServiceBySubnet(netip.MustParseAddr(a)); s != nil {
+			got = s.Name
+		}
+		if got != want {
+			t.Errorf("%s is of %q", a, got)
+		}
+	}
+}
+
+func TestPortsOfASidecar(t *testing.T) {
+	ref := mesh.Ref{Namespace: "shop", Name: "w"}
+	v := New(&mesh.Mesh{
+		Workloads: []*mesh.Workload{{Ref: ref, Labels: map[string]string{"app": "w"}, Ports: []mesh.Port{{Number: 80, Protocol: mesh.Detect}, {Number: 90, Protocol: mesh.HTTP}}}},
+		Sidecars:  []*mesh.Sidecar{{Ref: ref, Labels: map[string]string{"app": "w"}, Ingress: []mesh.Port{{Number: 80, Protocol: mesh.TCP}, {Number: 70, Protocol: mesh.GRPC}}}},
+	}, "shop")
+	w := v.Inbound(ref)
+	if len(w.Ports) != 3 || w.Ports[0].Protocol != mesh.GRPC || w.Ports[1].Protocol != mesh.TCP || w.Ports[2].Protocol != mesh.HTTP || len(v.Workload(ref).Ports) != 2 {
+		t.Errorf("%+v", w.Ports)
+	}
+	if v.Inbound(mesh.Ref{Name: "nobody"}) != nil {
+		t.Error("a workload from nowhere")
+	}
+}

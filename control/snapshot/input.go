@@ -33,6 +33,7 @@ type input struct {
 	targets    string // what the route's backends come to
 	identities string // what the endpoints prove
 	mode       string // a setting of the mesh
+	logs       string // the access loggers of a listener
 	domain     string // the cluster domain, for pods
 	roots      string // trust bundle, PEM
 }
@@ -69,17 +70,24 @@ func (r *resolver) listener(in *input, c Client) bool {
 	switch in.name.Name {
 	case xds.VirtualOutbound:
 		in.mode = string(r.view(c).Outbound())
+		in.logs = clientLogs(r.view(c))
 		return true
 	case xds.VirtualInbound:
 		// A workload that is not known yet gets a listener too, since its proxy
 		// is not ready before; nothing is known of its policy, so it is strict.
 		in.mode = string(mesh.Strict)
-		if in.workload = r.view(c).Workload(c.Workload); in.workload != nil {
+		v := r.view(c)
+		if in.workload = v.Workload(c.Workload); in.workload != nil {
 			in.mode = string(m.Settings.Inbound)
+			if with := v.Inbound(c.Workload); with != in.workload {
+				in.targets = fmt.Sprint(with.Ports)
+			}
 		}
+		in.logs = serverLogs(v, in.workload)
 		return true
 	}
 	v := r.view(c)
+	in.logs = clientLogs(v)
 	if a, ok := xds.ParseAddressName(in.name.Name); ok {
 		if s := v.ServiceByAddress(a.Addr()); s != nil {
 			if !v.Sees(s, a.Port()) {
@@ -88,7 +96,13 @@ func (r *resolver) listener(in *input, c Client) bool {
 			in.addr = a
 			return r.tcpService(in, v, s, a.Port())
 		}
-		return r.pod(in, v, a)
+		if pod := *in; r.pod(&pod, v, a) {
+			*in = pod
+			return true
+		}
+		s := v.ServiceBySubnet(a.Addr())
+		in.addr = a
+		return s != nil && v.Sees(s, a.Port()) && r.tcpService(in, v, s, a.Port())
 	}
 	host, port, ok := xds.ParseHostName(in.name.Name)
 	if !ok {

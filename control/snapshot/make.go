@@ -16,17 +16,7 @@ func build(in input, v scope.View, ends *endpointIndex) proto.Message {
 	isPod := in.domain != ""
 	switch in.name.Type {
 	case xds.ListenerType:
-		switch {
-		case in.name.Name == xds.VirtualOutbound:
-			return xds.OutboundListener(mesh.OutboundMode(in.mode), in.kind)
-		case in.name.Name == xds.VirtualInbound:
-			w := in.workload
-			if w == nil {
-				w = &mesh.Workload{}
-			}
-			return xds.InboundListener(w, mesh.MTLSMode(in.mode), in.kind)
-		}
-		return xds.DestinationListener(in.dialled(v), in.kind)
+		return xds.WithAccessLogs(in.listener(v), in.loggers())
 	case xds.RouteType:
 		if isPod {
 			return xds.RouteConfiguration(in.podHost(), in.port, nil, nil, targetsOf(v), in.kind)

@@ -21,12 +21,13 @@ import (
 const Lease = "weft-control"
 
 // times of the election: how long a lease holds, how long its holder tries to
-// renew it before it gives up, and how long everybody waits between two tries.
-type times struct{ lease, renew, retry time.Duration }
+// renew it before it gives up, and how long everybody waits between two tries;
+// and how often a leader looks whether its statuses still stand there.
+type times struct{ lease, renew, retry, check time.Duration }
 
 // defaultTimes are those of Kubernetes' own controllers.
 func defaultTimes() times {
-	return times{lease: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second}
+	return times{lease: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second, check: time.Minute}
 }
 
 // retryDelay is how long a failed write waits for the next attempt.
@@ -76,7 +77,7 @@ func Run(ctx context.Context, s Settings, results <-chan translate.Result) error
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(ctx context.Context) {
 					s.Log.Info("leads: writes statuses", "identity", s.Identity)
-					NewWriter(s.Dynamic, s.Log).lead(ctx, latest)
+					NewWriter(s.Dynamic, s.Log).lead(ctx, latest, s.times.check)
 				},
 				OnStoppedLeading: func() { s.Log.Info("does not lead any more", "identity", s.Identity) },
 			},
@@ -119,8 +120,11 @@ func (l *latest) get() (*translate.Result, <-chan struct{}) {
 	return l.result, l.changed
 }
 
-// lead writes each newest result; what failed is tried again.
-func (w *Writer) lead(ctx context.Context, l *latest) {
+// lead writes each newest result; what failed is tried again, and what others
+// have overwritten is written again.
+func (w *Writer) lead(ctx context.Context, l *latest, check time.Duration) {
+	look := time.NewTicker(check)
+	defer look.Stop()
 	for ctx.Err() == nil {
 		r, changed := l.get()
 		var again <-chan time.Time
@@ -134,6 +138,10 @@ func (w *Writer) lead(ctx context.Context, l *latest) {
 		case <-ctx.Done():
 		case <-changed:
 		case <-again:
+		case <-look.C:
+			if err := w.Check(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("statuses not compared; trying again", "error", err)
+			}
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (rs replicas) start(name string) *replica {
 	go func() {
 		ended <- Run(ctx, Settings{Client: r.client, Dynamic: rs.dynamic, Namespace: "weft-system", Identity: name, Log: slog.New(slog.DiscardHandler),
 			// A lease counts in whole seconds.
-			times: times{lease: time.Second, renew: 600 * time.Millisecond, retry: 100 * time.Millisecond}}, r.results)
+			times: times{lease: time.Second, renew: 600 * time.Millisecond, retry: 100 * time.Millisecond, check: 100 * time.Millisecond}}, r.results)
 	}()
 	var once sync.Once
 	r.stop = func() {
@@ -174,4 +174,25 @@ func TestALeaderThatIsCutOffComesBack(t *testing.T) {
 	rs.until("b writes on", func() bool { return rs.message() == "by b again" })
 	b.stop()
 	rs.until("a leads again", func() bool { return rs.holder() == "a" && rs.message() == "by a" })
+}
+
+// TestAnOverwrittenStatusIsWrittenAgain: somebody else empties the status; no
+// new result comes.
+func TestAnOverwrittenStatusIsWrittenAgain(t *testing.T) {
+	rs := newReplicas(t)
+	a := rs.start("a")
+	a.results <- saying("one")
+	rs.until("it is written", func() bool { return rs.message() == "one" })
+	api := rs.dynamic.Resource(resources["HTTPRoute"]).Namespace("default")
+	o, err := api.Get(t.Context(), "api", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unstructured.SetNestedSlice(o.Object, []any{}, "status", "parents"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.UpdateStatus(t.Context(), o, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	rs.until("it is written again", func() bool { return rs.message() == "one" })
 }

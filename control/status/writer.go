@@ -17,6 +17,8 @@ import (
 
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/translate/fragment"
+	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -26,6 +28,7 @@ const Controller = "weft.mesh/control"
 // resources are what is written, by kind.
 var resources = map[string]schema.GroupVersionResource{
 	"HTTPRoute": resource("httproutes"), "GRPCRoute": resource("grpcroutes"), "TLSRoute": resource("tlsroutes"), "TCPRoute": resource("tcproutes"),
+	string(world.KindPolicyRoute): {Group: linkerdapi.PolicyGroup, Version: linkerdapi.HTTPRouteVersions[0], Resource: "httproutes"},
 }
 
 func resource(name string) schema.GroupVersionResource {
@@ -93,6 +96,70 @@ func (w *Writer) Write(ctx context.Context, statuses []translate.RouteStatus) er
 	return errors.Join(faults...)
 }
 
+// Check forgets what was written and does not stand there any more, as where
+// somebody else has replaced a status or restored an object, so that the next
+// Write writes it again.
+func (w *Writer) Check(ctx context.Context) error {
+	var faults []error
+	for kind, gvr := range resources {
+		if !w.has(kind) {
+			continue
+		}
+		list := metav1.ListOptions{Limit: page}
+		for {
+			got, err := w.client.Resource(gvr).List(ctx, list)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("list %s: %w", gvr.Resource, err))
+				break
+			}
+			for i := range got.Items {
+				if err := w.compare(kind, &got.Items[i]); err != nil {
+					faults = append(faults, err)
+				}
+			}
+			if list.Continue = got.GetContinue(); list.Continue == "" {
+				break
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// page is how many routes are compared at a time.
+const page = 200
+
+func (w *Writer) has(kind string) bool {
+	for r := range w.written {
+		if r.kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Writer) compare(kind string, obj *unstructured.Unstructured) error {
+	r := route{kind, mesh.Ref{Namespace: obj.GetNamespace(), Name: obj.GetName()}}
+	s, ok := w.written[r]
+	if !ok || !judged(obj, s) {
+		return nil
+	}
+	changed, err := merge(obj, s, time.Now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", r, err)
+	}
+	if changed {
+		w.log.Info("a status is not as it was written; writing it again", "route", r.String())
+		delete(w.written, r)
+	}
+	return nil
+}
+
+// judged says whether a status is about this form of the object. A newer form is
+// judged by a newer result.
+func judged(obj *unstructured.Unstructured, s translate.RouteStatus) bool {
+	return (s.Generation < 0 || obj.GetGeneration() == s.Generation) && (s.UID == "" || string(obj.GetUID()) == s.UID)
+}
+
 // one writes one status, merged with what is there. Another writer's change in
 // between makes it read again, a few times.
 func (w *Writer) one(ctx context.Context, s translate.RouteStatus) error {
@@ -110,8 +177,7 @@ func (w *Writer) one(ctx context.Context, s translate.RouteStatus) error {
 			}
 			return err
 		}
-		// A newer form of the route is judged by a newer result.
-		if s.Generation >= 0 && obj.GetGeneration() != s.Generation {
+		if !judged(obj, s) {
 			return nil
 		}
 		var changed bool

@@ -88,27 +88,13 @@ func underPorts(to, from []mesh.PortPolicy, all mesh.Policy) []mesh.PortPolicy {
 }
 
 func fillPolicy(to *mesh.Policy, from mesh.Policy) {
-	if to.Balancing == nil {
-		to.Balancing = from.Balancing
-	}
-	if to.Pool == nil {
-		to.Pool = from.Pool
-	}
-	if to.Outlier == nil {
-		to.Outlier = from.Outlier
-	}
-	if to.Accrual == nil {
-		to.Accrual = from.Accrual
-	}
-	if to.TLS == nil {
-		to.TLS = from.TLS
-	}
-	if to.RetryBudget == nil {
-		to.RetryBudget = from.RetryBudget
-	}
-	if to.ProxyProtocol == 0 {
-		to.ProxyProtocol = from.ProxyProtocol
-	}
+	fragment.Default(&to.Balancing, from.Balancing)
+	fragment.Default(&to.Pool, from.Pool)
+	fragment.Default(&to.Outlier, from.Outlier)
+	fragment.Default(&to.Accrual, from.Accrual)
+	fragment.Default(&to.TLS, from.TLS)
+	fragment.Default(&to.RetryBudget, from.RetryBudget)
+	fragment.Default(&to.ProxyProtocol, from.ProxyProtocol)
 }
 
 // detectors tells failure accruals that outlier detection stands in their place.

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
-	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
@@ -20,18 +19,6 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected parts of testdata/*.txtar")
 
 var settings = mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system", Outbound: mesh.AllowAny, Inbound: mesh.Permissive}
-
-// expected are the parts of a case that are results; all others are input files.
-var expected = []string{"mesh.yaml", "status.yaml", "endpoints.yaml", "problems.txt"}
-
-func isExpected(name string) bool {
-	for _, e := range expected {
-		if name == e {
-			return true
-		}
-	}
-	return false
-}
 
 func marshal(t *testing.T, v any) string {
 	t.Helper()
@@ -45,24 +32,7 @@ func marshal(t *testing.T, v any) string {
 // run translates the input files of a case and prints the results.
 func run(t *testing.T, a *txtar.Archive) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, f := range a.Files {
-		if isExpected(f.Name) {
-			continue
-		}
-		p := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, f.Data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	events, err := file.Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, sets := world.Build(settings.TrustDomain, events...)
+	w, sets := world.Build(settings.TrustDomain, eventsOf(t, a)...)
 	r := translate.Build(w, settings)
 	out := map[string]string{"mesh.yaml": marshal(t, struct {
 		Services     []*mesh.Service     `json:"services,omitempty"`
@@ -70,8 +40,9 @@ func run(t *testing.T, a *txtar.Archive) map[string]string {
 		Routes       []*mesh.Route       `json:"routes,omitempty"`
 		Destinations []*mesh.Destination `json:"destinations,omitempty"`
 		Sidecars     []*mesh.Sidecar     `json:"sidecars,omitempty"`
+		Telemetries  []*mesh.Telemetry   `json:"telemetries,omitempty"`
 		Endpoints    []*mesh.EndpointSet `json:"endpoints,omitempty"`
-	}{r.Mesh.Services, r.Mesh.Workloads, r.Mesh.Routes, r.Mesh.Destinations, r.Mesh.Sidecars, r.Mesh.Endpoints})}
+	}{r.Mesh.Services, r.Mesh.Workloads, r.Mesh.Routes, r.Mesh.Destinations, r.Mesh.Sidecars, r.Mesh.Telemetries, r.Mesh.Endpoints})}
 	var lines []string
 	for _, p := range r.Problems {
 		lines = append(lines, p.String()+"\n")

@@ -58,6 +58,7 @@ type output struct {
 	routes       []*mesh.Route
 	destinations []*mesh.Destination
 	sidecars     []*mesh.Sidecar
+	telemetries  []*mesh.Telemetry
 	endpoints    []*mesh.EndpointSet
 	problems     []mesh.Problem
 	statuses     [][]RouteStatus
@@ -157,7 +158,7 @@ func (x *Incremental) concerned(w *world.World) (map[id]bool, map[string]bool) {
 		objects[i] = true
 		for _, t := range x.graph.tokens[i] {
 			// Whoever else is in a namespace is concerned by some kinds alone.
-			if k := t.kind(); k == 'n' && i.kind != world.KindServer || k == 'e' && i.kind != world.KindWorkloadEntry || k == 'p' || k == 'r' {
+			if k := t.kind(); k == 'n' && i.kind != world.KindServer || k == 'e' && i.kind != world.KindWorkloadEntry && i.kind != world.KindWorkloadGroup || k == 'p' || k == 'r' {
 				continue
 			}
 			tokens[t] = true
@@ -230,7 +231,7 @@ func selects(w *world.World, s *discoveryv1.EndpointSlice) bool {
 // group translates one component.
 func (x *Incremental) group(w *world.World, c component) output {
 	part := &world.World{
-		Revision: w.Revision, Namespaces: w.Namespaces, EndpointSlices: w.EndpointSlices, Pods: w.Pods, ReferenceGrants: w.ReferenceGrants, WorkloadGroups: w.WorkloadGroups,
+		Revision: w.Revision, Namespaces: w.Namespaces, EndpointSlices: w.EndpointSlices, Pods: w.Pods, ReferenceGrants: w.ReferenceGrants,
 		Services:         restricted(w.Services, world.KindService, c.ids),
 		TrafficSplits:    restricted(w.TrafficSplits, world.KindTrafficSplit, c.ids),
 		HTTPRoutes:       restricted(w.HTTPRoutes, world.KindHTTPRoute, c.ids),
@@ -240,8 +241,10 @@ func (x *Incremental) group(w *world.World, c component) output {
 		VirtualServices:  restricted(w.VirtualServices, world.KindVirtualService, c.ids),
 		DestinationRules: restricted(w.DestinationRules, world.KindDestinationRule, c.ids),
 		ServiceEntries:   restricted(w.ServiceEntries, world.KindServiceEntry, c.ids),
+		WorkloadGroups:   restricted(w.WorkloadGroups, world.KindWorkloadGroup, c.ids),
 		WorkloadEntries:  restricted(w.WorkloadEntries, world.KindWorkloadEntry, c.ids),
 		Sidecars:         restricted(w.Sidecars, world.KindSidecar, c.ids),
+		Telemetries:      restricted(w.Telemetries, world.KindTelemetry, c.ids),
 		HTTPRouteGroups:  restricted(w.HTTPRouteGroups, world.KindHTTPRouteGroup, c.ids),
 		ServiceProfiles:  restricted(w.ServiceProfiles, world.KindServiceProfile, c.ids),
 		Servers:          restricted(w.Servers, world.KindServer, c.ids),
@@ -265,7 +268,7 @@ func (x *Incremental) group(w *world.World, c component) output {
 func (x *Incremental) families(whole, part *world.World, base fragment.Fragment) output {
 	m, problems, statuses := combine(part, x.settings, base)
 	locate(whole, problems)
-	return output{m.Services, m.Workloads, m.Routes, m.Destinations, m.Sidecars, m.Endpoints, problems, statuses}
+	return output{m.Services, m.Workloads, m.Routes, m.Destinations, m.Sidecars, m.Telemetries, m.Endpoints, problems, statuses}
 }
 
 // workloads makes the workloads of namespaces anew.
@@ -358,6 +361,7 @@ func (x *Incremental) assemble(w, old *world.World, gone, come []output) {
 	m.Routes = patch(before.Routes, gone, come, func(o output) []*mesh.Route { return o.routes }, compareRoutes)
 	m.Destinations = patch(before.Destinations, gone, come, func(o output) []*mesh.Destination { return o.destinations }, compareDestinations)
 	m.Sidecars = patch(before.Sidecars, gone, come, func(o output) []*mesh.Sidecar { return o.sidecars }, func(a, b *mesh.Sidecar) int { return compareRefs(a.Ref, b.Ref) })
+	m.Telemetries = patch(before.Telemetries, gone, come, func(o output) []*mesh.Telemetry { return o.telemetries }, func(a, b *mesh.Telemetry) int { return compareRefs(a.Ref, b.Ref) })
 	m.Endpoints = patch(before.Endpoints, gone, come, func(o output) []*mesh.EndpointSet { return o.endpoints }, compareSets)
 	x.result.Mesh = m
 	if said, saidBefore := problemsOf(come), problemsOf(gone); x.work.Runs == 1 || !slices.Equal(said, saidBefore) || !slices.Equal(w.Problems, old.Problems) {

@@ -3,7 +3,6 @@ package translate_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
@@ -33,24 +31,7 @@ func corpus(t testing.TB) [][]world.Event {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := t.TempDir()
-		for _, f := range a.Files {
-			if isExpected(f.Name) {
-				continue
-			}
-			p := filepath.Join(dir, filepath.FromSlash(f.Name))
-			if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(p, f.Data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		events, err := file.Read(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, events)
+		out = append(out, eventsOf(t, a))
 	}
 	return append(out, generated(t))
 }
@@ -59,7 +40,6 @@ func corpus(t testing.TB) [][]world.Event {
 // and by everything else through which one may depend on another.
 func generated(t testing.TB) []world.Event {
 	t.Helper()
-	dir := t.TempDir()
 	text := ""
 	add := func(format string, args ...any) { text += "---\n" + fmt.Sprintf(format, args...) }
 	for n := range 3 {
@@ -81,20 +61,20 @@ func generated(t testing.TB) []world.Event {
 		add("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: sel, namespace: n%d}\nspec: {hosts: [sel%d.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, workloadSelector: {labels: {app: s1}}}\n", n, n)
 		add("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: out, namespace: n%d}\nspec: {hosts: [a.example.com], http: [{route: [{destination: {host: x.b%d.example.com}}]}]}\n", n, n%2)
 		add("apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: p%d, namespace: n%d}\nspec: {address: 10.9.0.%d, labels: {app: s%d}}\n", n, n, n+1, n)
+		add("apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: we%d, namespace: n%d, annotations: {istio.io/autoRegistrationGroup: grp}}\nspec: {address: 10.9.1.%d}\n", n, n, n+1)
+		add("apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: grp, namespace: n%d}\nspec: {metadata: {labels: {app: s1}}, template: {ports: {http: 8083}, serviceAccount: vm, labels: {security.istio.io/tlsMode: istio}}, probe: {exec: {command: [x]}}}\n", n)
+		add("apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: idle, namespace: n%d}\nspec: {template: {ports: {http: 0}}}\n", n)
+		add("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: net, namespace: n%d}\nspec: {hosts: [net%d.example.com], addresses: [10.70.0.0/16, 10.7%d.0.0/16], ports: [{number: 81, name: tcp}], resolution: DNS, endpoints: [{address: x.example.com, network: far}, {address: y.example.com}]}\n", n, n, n)
+		add("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: nets, namespace: n%d}\nspec: {hosts: [net%d.example.com], tcp: [{match: [{sourceSubnet: 10.1.0.0/16}], route: [{destination: {host: s%d}}]}]}\n", n, (n+1)%3, n)
+		add("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: limits, namespace: n%d}\nspec: {host: s%d.n%d.svc.cluster.local, trafficPolicy: {connectionPool: {tcp: {maxConnections: 2}}, outlierDetection: {consecutive5xxErrors: 9, baseEjectionTime: 3s}}}\n", n, n, n)
+		add("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: in, namespace: n%d}\nspec: {workloadSelector: {labels: {app: s2}}, egress: [{port: {number: 81, protocol: HTTP}, hosts: [\"*/*\", \"~n0/*\"]}], ingress: [{port: {number: 8080, protocol: GRPC}, defaultEndpoint: 127.0.0.1:1}]}\n", n)
 		add("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: one, namespace: n%d}\nspec: {egress: [{hosts: [\"./*\"]}]}\n", n)
 		add("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: two, namespace: n%d}\nspec: {egress: [{hosts: [\"*/*\"]}]}\n", n)
 		add("apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: {name: srv, namespace: n%d}\nspec: {podSelector: {matchLabels: {app: s1}}, port: 8080, proxyProtocol: opaque}\n", n)
 		add("apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: n%d}\nspec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: n%d}], to: [{group: \"\", kind: Service}]}\n", n, (n+2)%3)
 		add("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s3-x, namespace: n%d, labels: {kubernetes.io/service-name: s3}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.1.1.3], targetRef: {kind: Pod, name: p3, namespace: n%d}}]\n", n, n)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	events, err := file.Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return events
+	return eventsOf(t, &txtar.Archive{Files: []txtar.File{{Name: "all.yaml", Data: []byte(text)}}})
 }
 
 // plainResult is a Result without pointers, to be compared and printed.
@@ -186,19 +166,12 @@ func samePointers(t *testing.T, old, next *mesh.Mesh) {
 
 // TestIncrementalIsLocal: one changed object costs its neighbours alone.
 func TestIncrementalIsLocal(t *testing.T) {
-	dir := t.TempDir()
 	text := ""
 	for i := range 100 {
 		text += fmt.Sprintf("---\napiVersion: v1\nkind: Service\nmetadata: {name: s%d, namespace: n%d}\nspec: {clusterIP: 10.0.0.%d, ports: [{name: http, port: 80}]}\n", i, i%5, i)
 		text += fmt.Sprintf("---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v%d, namespace: n%d}\nspec: {hosts: [s%d], http: [{timeout: 3s, route: [{destination: {host: s%d}}]}]}\n", i, i%5, i, i)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	events, err := file.Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := eventsOf(t, &txtar.Archive{Files: []txtar.File{{Name: "all.yaml", Data: []byte(text)}}})
 	stream := world.NewStream(settings.TrustDomain)
 	for _, e := range events {
 		stream.Apply(e)

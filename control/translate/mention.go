@@ -74,6 +74,8 @@ func (m *mentions) host(host, namespace string) {
 func (m *mentions) address(s string) {
 	if p, err := netip.ParsePrefix(s); err == nil && p.IsSingleIP() {
 		m.add('a', p.Addr().Unmap().String())
+	} else if err == nil {
+		m.add('a', p.Masked().String())
 	} else if a, err := netip.ParseAddr(s); err == nil {
 		m.add('a', a.Unmap().String())
 	}
@@ -189,36 +191,34 @@ func (m *mentions) backend(b *gwv1.BackendObjectReference, own string) {
 
 func (m *mentions) httpRoute(spec *gwv1.HTTPRouteSpec, own string) {
 	m.parents(spec.ParentRefs, own)
-	filters := func(list []gwv1.HTTPRouteFilter) {
-		for i := range list {
-			if f := list[i].RequestMirror; f != nil {
-				m.backend(&f.BackendRef, own)
-			}
-		}
-	}
+	mirror := func(f *gwv1.HTTPRouteFilter) *gwv1.HTTPRequestMirrorFilter { return f.RequestMirror }
 	for i := range spec.Rules {
-		filters(spec.Rules[i].Filters)
+		mirrors(m, spec.Rules[i].Filters, mirror, own)
 		for j := range spec.Rules[i].BackendRefs {
-			m.backend(&spec.Rules[i].BackendRefs[j].BackendObjectReference, own)
-			filters(spec.Rules[i].BackendRefs[j].Filters)
+			b := &spec.Rules[i].BackendRefs[j]
+			m.backend(&b.BackendObjectReference, own)
+			mirrors(m, b.Filters, mirror, own)
 		}
 	}
 }
 
 func (m *mentions) grpcRoute(spec *gwv1.GRPCRouteSpec, own string) {
 	m.parents(spec.ParentRefs, own)
-	filters := func(list []gwv1.GRPCRouteFilter) {
-		for i := range list {
-			if f := list[i].RequestMirror; f != nil {
-				m.backend(&f.BackendRef, own)
-			}
+	mirror := func(f *gwv1.GRPCRouteFilter) *gwv1.HTTPRequestMirrorFilter { return f.RequestMirror }
+	for i := range spec.Rules {
+		mirrors(m, spec.Rules[i].Filters, mirror, own)
+		for j := range spec.Rules[i].BackendRefs {
+			b := &spec.Rules[i].BackendRefs[j]
+			m.backend(&b.BackendObjectReference, own)
+			mirrors(m, b.Filters, mirror, own)
 		}
 	}
-	for i := range spec.Rules {
-		filters(spec.Rules[i].Filters)
-		for j := range spec.Rules[i].BackendRefs {
-			m.backend(&spec.Rules[i].BackendRefs[j].BackendObjectReference, own)
-			filters(spec.Rules[i].BackendRefs[j].Filters)
+}
+
+func mirrors[F any](m *mentions, filters []F, of func(*F) *gwv1.HTTPRequestMirrorFilter, own string) {
+	for i := range filters {
+		if f := of(&filters[i]); f != nil {
+			m.backend(&f.BackendRef, own)
 		}
 	}
 }
@@ -270,7 +270,9 @@ func compareTables(old, next *world.World, domain string, visit seen) {
 	compare(world.KindDestinationRule, old.DestinationRules, next.DestinationRules, visit, func(o *istioapi.DestinationRule) []token { return of(func(m *mentions) { m.destinationRule(o) }) })
 	compare(world.KindServiceEntry, old.ServiceEntries, next.ServiceEntries, visit, func(o *istioapi.ServiceEntry) []token { return of(func(m *mentions) { m.serviceEntry(o) }) })
 	compare(world.KindWorkloadEntry, old.WorkloadEntries, next.WorkloadEntries, visit, func(o *istioapi.WorkloadEntry) []token { return of(func(m *mentions) { m.workloadEntry(o) }) })
+	compare(world.KindWorkloadGroup, old.WorkloadGroups, next.WorkloadGroups, visit, func(o *istioapi.WorkloadGroup) []token { return []token{token("e" + o.Namespace)} })
 	compare(world.KindSidecar, old.Sidecars, next.Sidecars, visit, func(*istioapi.Sidecar) []token { return []token{"s"} })
+	compare(world.KindTelemetry, old.Telemetries, next.Telemetries, visit, func(*istioapi.Telemetry) []token { return []token{"stelemetry"} })
 	compare(world.KindTrafficSplit, old.TrafficSplits, next.TrafficSplits, visit, func(o *smiapi.TrafficSplit) []token { return of(func(m *mentions) { m.split(o) }) })
 	compare(world.KindHTTPRouteGroup, old.HTTPRouteGroups, next.HTTPRouteGroups, visit, func(o *smiapi.HTTPRouteGroup) []token { return []token{token("g" + o.Namespace + "/" + o.Name)} })
 	compare(world.KindServiceProfile, old.ServiceProfiles, next.ServiceProfiles, visit, func(o *linkerdapi.ServiceProfile) []token { return of(func(m *mentions) { m.profile(o) }) })

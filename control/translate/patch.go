@@ -70,6 +70,7 @@ type known struct {
 	routes       map[routeKey]*mesh.Route
 	destinations map[destinationKey]*mesh.Destination
 	sidecars     map[mesh.Ref]*mesh.Sidecar
+	telemetries  map[mesh.Ref]*mesh.Telemetry
 	endpoints    map[mesh.EndpointKey]*mesh.EndpointSet
 	// kept are the services that are the same as before.
 	kept map[*mesh.Service]bool
@@ -81,7 +82,7 @@ type routeKey struct {
 }
 
 func newKnown(list []output) *known {
-	k := &known{map[mesh.Ref]*mesh.Service{}, map[mesh.Ref]*mesh.Workload{}, map[routeKey]*mesh.Route{}, map[destinationKey]*mesh.Destination{}, map[mesh.Ref]*mesh.Sidecar{},
+	k := &known{map[mesh.Ref]*mesh.Service{}, map[mesh.Ref]*mesh.Workload{}, map[routeKey]*mesh.Route{}, map[destinationKey]*mesh.Destination{}, map[mesh.Ref]*mesh.Sidecar{}, map[mesh.Ref]*mesh.Telemetry{},
 		map[mesh.EndpointKey]*mesh.EndpointSet{}, map[*mesh.Service]bool{}}
 	for _, o := range list {
 		for _, v := range o.services {
@@ -98,6 +99,9 @@ func newKnown(list []output) *known {
 		}
 		for _, v := range o.sidecars {
 			k.sidecars[v.Ref] = v
+		}
+		for _, v := range o.telemetries {
+			k.telemetries[v.Ref] = v
 		}
 		for _, v := range o.endpoints {
 			k.endpoints[v.Key] = v
@@ -120,6 +124,7 @@ func (k *known) intern(o *output) {
 	intern(o.routes, k.routes, keyOfRoute)
 	intern(o.destinations, k.destinations, keyOf)
 	intern(o.sidecars, k.sidecars, func(v *mesh.Sidecar) mesh.Ref { return v.Ref })
+	intern(o.telemetries, k.telemetries, func(v *mesh.Telemetry) mesh.Ref { return v.Ref })
 	intern(o.endpoints, k.endpoints, func(v *mesh.EndpointSet) mesh.EndpointKey { return v.Key })
 }
 

@@ -216,14 +216,16 @@ func outranked(f family, winner fragment.Route, loser mesh.Origin, k portKey, sc
 	if scope != "" {
 		whom = " for clients of namespace " + scope
 	}
-	code := f.outranks
+	code, field := f.outranks, "spec.service"
 	switch world.Kind(loser.Kind) {
 	case world.KindVirtualService:
-		code = problem.OutrankedVirtualService
-	case world.KindServiceProfile, world.KindPolicyRoute:
-		code = problem.OutrankedLinkerd
+		code, field = problem.OutrankedVirtualService, "spec.hosts"
+	case world.KindServiceProfile:
+		code, field = problem.OutrankedLinkerd, "spec.dstOverrides"
+	case world.KindPolicyRoute:
+		code, field = problem.OutrankedLinkerd, "spec.parentRefs"
 	}
-	return problem.New(code, loser, "spec", "port "+portString(k.port)+" of service "+k.service.String()+" follows "+by+" instead"+whom,
+	return problem.New(code, loser, field, "port "+portString(k.port)+" of service "+k.service.String()+" follows "+by+" instead"+whom,
 		"remove one of the two")
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/mesh"
@@ -21,19 +20,7 @@ func build(t *testing.T, name string, s mesh.Settings) translate.Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for _, f := range a.Files {
-		if !isExpected(f.Name) {
-			if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	events, err := file.Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, _ := world.Build(s.TrustDomain, events...)
+	w, _ := world.Build(s.TrustDomain, eventsOf(t, a)...)
 	return translate.Build(w, s)
 }
 
@@ -88,29 +75,31 @@ func TestGuideTogether(t *testing.T) {
 	}
 }
 
-// TestAgeDecides: the older object wins, whatever it is named.
+// TestAgeDecides: of values that contradict each other the older object's is in
+// effect, whatever it is named; of limits the tighter one, whoever is older.
 func TestAgeDecides(t *testing.T) {
 	a, err := os.ReadFile("testdata/istio-guide.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	aged := strings.Replace(string(a), "name: api-destination\n", "name: api-destination\n  creationTimestamp: 2020-01-01T00:00:00Z\n", 1)
-	aged = strings.Replace(aged, "name: api-circuit-breaker\n", "name: api-circuit-breaker\n  creationTimestamp: 2021-01-01T00:00:00Z\n", 1)
-	dir := t.TempDir()
-	for _, f := range txtar.Parse([]byte(aged)).Files {
-		if !isExpected(f.Name) {
-			if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
-				t.Fatal(err)
+	const contradiction = "  trafficPolicy:\n    # Outlier detection implements the circuit breaker pattern\n"
+	text := strings.Replace(string(a), contradiction, contradiction+"    loadBalancer: {simple: RANDOM}\n", 1)
+	for older, want := range map[string]mesh.Balance{"api-destination": mesh.LeastRequest, "api-circuit-breaker": mesh.Random} {
+		aged := text
+		for _, name := range []string{"api-destination", "api-circuit-breaker"} {
+			year := "2021"
+			if name == older {
+				year = "2020"
 			}
+			aged = strings.Replace(aged, "name: "+name+"\n", "name: "+name+"\n  creationTimestamp: "+year+"-01-01T00:00:00Z\n", 1)
 		}
-	}
-	events, err := file.Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, _ := world.Build(settings.TrustDomain, events...)
-	o := translate.Build(w, settings).Mesh.Destinations[0].Policy.Outlier
-	if *o.Consecutive5xx != 5 || o.Interval.Std().String() != "30s" || *o.MaxEjectionPercent != 50 {
-		t.Errorf("%+v", o)
+		w, _ := world.Build(settings.TrustDomain, eventsOf(t, txtar.Parse([]byte(aged)))...)
+		p := translate.Build(w, settings).Mesh.Destinations[0].Policy
+		if p.Balancing.Algorithm != want {
+			t.Errorf("with an older %s: %s", older, p.Balancing.Algorithm)
+		}
+		if o := p.Outlier; *o.Consecutive5xx != 3 || o.Interval.Std().String() != "10s" || o.BaseEjection.Std().String() != "30s" || *o.MaxEjectionPercent != 50 {
+			t.Errorf("with an older %s: %+v", older, o)
+		}
 	}
 }

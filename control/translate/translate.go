@@ -54,6 +54,7 @@ func combine(w *world.World, settings mesh.Settings, base fragment.Fragment) (m 
 		m.Workloads = append(m.Workloads, frag.Workloads...)
 		m.Endpoints = append(m.Endpoints, frag.Endpoints...)
 		m.Sidecars = append(m.Sidecars, frag.Sidecars...)
+		m.Telemetries = append(m.Telemetries, frag.Telemetries...)
 		problems = append(problems, frag.Problems...)
 		statuses = append(statuses, frag.Statuses)
 		routes = append(routes, frag)

@@ -16,12 +16,14 @@ type istioTables struct {
 	workloadEntries  table[*istioapi.WorkloadEntry]
 	workloadGroups   table[*istioapi.WorkloadGroup]
 	sidecars         table[*istioapi.Sidecar]
+	telemetries      table[*istioapi.Telemetry]
 }
 
 func newIstioTables() istioTables {
 	return istioTables{
 		newTable[*istioapi.VirtualService](), newTable[*istioapi.DestinationRule](), newTable[*istioapi.ServiceEntry](),
 		newTable[*istioapi.WorkloadEntry](), newTable[*istioapi.WorkloadGroup](), newTable[*istioapi.Sidecar](),
+		newTable[*istioapi.Telemetry](),
 	}
 }
 
@@ -40,6 +42,8 @@ func (t *istioTables) put(o metav1.Object, at site) bool {
 		return putSpec(&t.workloadGroups, o, at)
 	case *istioapi.Sidecar:
 		return putSpec(&t.sidecars, o, at)
+	case *istioapi.Telemetry:
+		return putSpec(&t.telemetries, o, at)
 	}
 	return false
 }
@@ -63,6 +67,8 @@ func (t *istioTables) delete(kind Kind, ref mesh.Ref) (had bool) {
 		_, had = t.workloadGroups.remove(ref)
 	case KindSidecar:
 		_, had = t.sidecars.remove(ref)
+	case KindTelemetry:
+		_, had = t.telemetries.remove(ref)
 	}
 	return had
 }
@@ -71,4 +77,5 @@ func (t *istioTables) publish(w *World) {
 	w.VirtualServices, w.DestinationRules = t.virtualServices.publish(), t.destinationRules.publish()
 	w.ServiceEntries, w.WorkloadEntries = t.serviceEntries.publish(), t.workloadEntries.publish()
 	w.WorkloadGroups, w.Sidecars = t.workloadGroups.publish(), t.sidecars.publish()
+	w.Telemetries = t.telemetries.publish()
 }

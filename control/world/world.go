@@ -3,6 +3,7 @@ package world
 import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/internal/istioapi"
@@ -33,6 +34,7 @@ const (
 	KindWorkloadEntry   Kind = "WorkloadEntry"
 	KindWorkloadGroup   Kind = "WorkloadGroup"
 	KindSidecar         Kind = "Sidecar"
+	KindTelemetry       Kind = "Telemetry"
 
 	KindHTTPRouteGroup Kind = "HTTPRouteGroup"
 	KindServiceProfile Kind = "ServiceProfile"
@@ -61,50 +63,75 @@ type Place struct {
 
 // Place finds the place of the object of an origin, or nil.
 func (w *World) Place(o mesh.Origin) *Place {
+	_, place := w.find(o)
+	return place
+}
+
+// Version is the resourceVersion of the object of an origin; empty for one of a
+// file.
+func (w *World) Version(o mesh.Origin) string {
+	if obj, _ := w.find(o); obj != nil {
+		return obj.GetResourceVersion()
+	}
+	return ""
+}
+
+// find finds the object of an origin.
+func (w *World) find(o mesh.Origin) (metav1.Object, *Place) {
 	ref := mesh.Ref{Namespace: o.Namespace, Name: o.Name}
 	switch Kind(o.Kind) {
 	case KindNamespace:
-		return w.Namespaces[ref].Place
+		return held(w.Namespaces, ref)
 	case KindService:
-		return w.Services[ref].Place
+		return held(w.Services, ref)
 	case KindEndpointSlice:
-		return w.EndpointSlices[ref].Place
+		return held(w.EndpointSlices, ref)
 	case KindPod:
-		return w.Pods[ref].Place
+		return held(w.Pods, ref)
 	case KindTrafficSplit:
-		return w.TrafficSplits[ref].Place
+		return held(w.TrafficSplits, ref)
 	case KindHTTPRoute:
-		return w.HTTPRoutes[ref].Place
+		return held(w.HTTPRoutes, ref)
 	case KindGRPCRoute:
-		return w.GRPCRoutes[ref].Place
+		return held(w.GRPCRoutes, ref)
 	case KindTLSRoute:
-		return w.TLSRoutes[ref].Place
+		return held(w.TLSRoutes, ref)
 	case KindTCPRoute:
-		return w.TCPRoutes[ref].Place
+		return held(w.TCPRoutes, ref)
 	case KindReferenceGrant:
-		return w.ReferenceGrants[ref].Place
+		return held(w.ReferenceGrants, ref)
 	case KindVirtualService:
-		return w.VirtualServices[ref].Place
+		return held(w.VirtualServices, ref)
 	case KindDestinationRule:
-		return w.DestinationRules[ref].Place
+		return held(w.DestinationRules, ref)
 	case KindServiceEntry:
-		return w.ServiceEntries[ref].Place
+		return held(w.ServiceEntries, ref)
 	case KindWorkloadEntry:
-		return w.WorkloadEntries[ref].Place
+		return held(w.WorkloadEntries, ref)
 	case KindWorkloadGroup:
-		return w.WorkloadGroups[ref].Place
+		return held(w.WorkloadGroups, ref)
 	case KindSidecar:
-		return w.Sidecars[ref].Place
+		return held(w.Sidecars, ref)
+	case KindTelemetry:
+		return held(w.Telemetries, ref)
 	case KindHTTPRouteGroup:
-		return w.HTTPRouteGroups[ref].Place
+		return held(w.HTTPRouteGroups, ref)
 	case KindServiceProfile:
-		return w.ServiceProfiles[ref].Place
+		return held(w.ServiceProfiles, ref)
 	case KindServer:
-		return w.Servers[ref].Place
+		return held(w.Servers, ref)
 	case KindPolicyRoute:
-		return w.PolicyRoutes[ref].Place
+		return held(w.PolicyRoutes, ref)
 	}
-	return nil
+	return nil, nil
+}
+
+func held[T metav1.Object](t Table[T], ref mesh.Ref) (metav1.Object, *Place) {
+	item, ok := t[ref]
+	if !ok {
+		return nil, nil
+	}
+	return item.Obj, item.Place
 }
 
 // Table holds the objects of one kind by namespace and name; the namespace of
@@ -134,6 +161,7 @@ type World struct {
 	WorkloadEntries  Table[*istioapi.WorkloadEntry]
 	WorkloadGroups   Table[*istioapi.WorkloadGroup]
 	Sidecars         Table[*istioapi.Sidecar]
+	Telemetries      Table[*istioapi.Telemetry]
 	HTTPRouteGroups  Table[*smiapi.HTTPRouteGroup]
 	ServiceProfiles  Table[*linkerdapi.ServiceProfile]
 	Servers          Table[*linkerdapi.Server]

@@ -71,8 +71,7 @@ func setDiscovery(c *clusterv3.Cluster, in ClusterInput, kind Kind) {
 		typ(clusterv3.Cluster_LOGICAL_DNS)
 		c.LoadAssignment = namedEndpoints(c.Name, []mesh.NamedEndpoint{{Host: in.External}}, in.Port)
 	case in.Kind == mesh.DNS || in.Kind == mesh.OneOfDNS:
-		// Our own proxy resolves one name a cluster.
-		if typ(clusterv3.Cluster_STRICT_DNS); kind == Weft || in.Kind == mesh.OneOfDNS {
+		if typ(clusterv3.Cluster_STRICT_DNS); in.Kind == mesh.OneOfDNS || kind == Weft && len(in.Named) == 1 {
 			typ(clusterv3.Cluster_LOGICAL_DNS)
 			in.Named = in.Named[:min(len(in.Named), 1)]
 		}

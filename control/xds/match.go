@@ -6,6 +6,7 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weftmesh/weft/mesh"
@@ -30,8 +31,35 @@ func routeMatches(m *mesh.Match, kind Kind) []*routev3.RouteMatch {
 			rm.QueryParameters = append(rm.QueryParameters, queryMatch(q))
 		}
 	}
-	return out
+	return orAbsent(out, m)
 }
+
+// maxAlternatives bounds the RouteMatches that one match may come to.
+const maxAlternatives = 16
+
+// orAbsent adds alternatives for inverted comparisons that the empty value fits:
+// an absent field must hold there, while one that is there and empty must not,
+// which one HeaderMatcher cannot say.
+func orAbsent(list []*routev3.RouteMatch, m *mesh.Match) []*routev3.RouteMatch {
+	for _, h := range m.Headers {
+		if !h.Invert || h.Kind == mesh.Present || anything(h) || !holdsEmpty(h) || 2*len(list) > maxAlternatives {
+			continue
+		}
+		for _, rm := range list {
+			other := proto.Clone(rm).(*routev3.RouteMatch)
+			for i := range other.Headers {
+				if other.Headers[i].Name == h.Name && other.Headers[i].InvertMatch {
+					other.Headers[i] = headerMatch(mesh.ValueMatch{Name: h.Name, Kind: mesh.Present, Invert: true})
+				}
+			}
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+// anything says whether every value fits, so that presence is what is asked for.
+func anything(v mesh.ValueMatch) bool { return v.Kind == mesh.Regex && v.Value == ".*" }
 
 func pseudo(headers []mesh.ValueMatch) bool {
 	for _, h := range headers {
@@ -73,7 +101,7 @@ func pathMatches(p mesh.PathMatch, kind Kind) []*routev3.RouteMatch {
 func headerMatch(v mesh.ValueMatch) *routev3.HeaderMatcher {
 	out := &routev3.HeaderMatcher{Name: v.Name, InvertMatch: v.Invert}
 	// What fits any value is a question of presence.
-	if v.Kind == mesh.Present || v.Kind == mesh.Regex && v.Value == ".*" {
+	if v.Kind == mesh.Present || anything(v) {
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}
 		return out
 	}

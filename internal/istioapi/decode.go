@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weftmesh/weft/internal/apifield"
 )
 
 // Errors of Decode; errors.Is finds them under a FieldError.
@@ -26,22 +28,7 @@ var (
 )
 
 // FieldError says which field is wrong.
-type FieldError struct {
-	// Field is a path such as spec.http[1].timeout.
-	Field string
-	Err   error
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
-
-// Unwrap returns what is wrong with the field.
-func (e *FieldError) Unwrap() error { return e.Err }
-
-// FieldPath returns the field.
-func (e *FieldError) FieldPath() string { return e.Field }
-
-// SetFieldPath replaces the field.
-func (e *FieldError) SetFieldPath(path string) { e.Field = path }
+type FieldError = apifield.Error
 
 // Decode reads an object of any kind and version from JSON. Unknown fields are
 // returned for themselves, as *FieldError of ErrUnknown; all else that is wrong
@@ -53,12 +40,12 @@ func Decode(doc []byte) (obj metav1.Object, unknown []error, err error) {
 		Spec            json.RawMessage   `json:"spec"`
 	}
 	if err := json.Unmarshal(doc, &head); err != nil {
-		return nil, nil, &FieldError{"", fmt.Errorf("%w: %w", ErrJSON, err)}
+		return nil, nil, &FieldError{Field: "", Err: fmt.Errorf("%w: %w", ErrJSON, err)}
 	}
 	group, version, _ := strings.Cut(head.APIVersion, "/")
 	kind, ok := KindOf(head.Kind)
-	if !ok || group != Group || !slices.Contains(Versions, version) {
-		return nil, nil, &FieldError{"apiVersion", fmt.Errorf("%s of %q is %w", head.Kind, head.APIVersion, ErrKind)}
+	if !ok || group != kind.Group() || !slices.Contains(kind.Versions(), version) {
+		return nil, nil, &FieldError{Field: "apiVersion", Err: fmt.Errorf("%s of %q is %w", head.Kind, head.APIVersion, ErrKind)}
 	}
 	o := kind.make()
 	typ, meta := o.meta()
@@ -68,7 +55,7 @@ func Decode(doc []byte) (obj metav1.Object, unknown []error, err error) {
 	var spec map[string]any
 	if len(head.Spec) > 0 {
 		if err := dec.Decode(&spec); err != nil {
-			return nil, nil, &FieldError{"spec", fmt.Errorf("%w: an object belongs here", ErrValue)}
+			return nil, nil, &FieldError{Field: "spec", Err: fmt.Errorf("%w: an object belongs here", ErrValue)}
 		}
 	}
 	f := filler{}
@@ -90,7 +77,7 @@ func (f *filler) others(doc []byte) {
 		switch name {
 		case "apiVersion", "kind", "metadata", "spec", "status":
 		default:
-			f.unknown = append(f.unknown, &FieldError{name, ErrUnknown})
+			f.unknown = append(f.unknown, &FieldError{Field: name, Err: ErrUnknown})
 		}
 	}
 }

@@ -24,7 +24,7 @@ type filler struct {
 }
 
 func (f *filler) fault(path, format string, args ...any) {
-	f.errs = append(f.errs, &FieldError{path, fmt.Errorf("%w: "+format, append([]any{ErrValue}, args...)...)})
+	f.errs = append(f.errs, &FieldError{Field: path, Err: fmt.Errorf("%w: "+format, append([]any{ErrValue}, args...)...)})
 }
 
 // Required says whether the API demands a field.
@@ -53,7 +53,7 @@ func (f *filler) message(m protoreflect.Message, from map[string]any, path strin
 			fd = fields.ByTextName(name)
 		}
 		if fd == nil {
-			f.unknown = append(f.unknown, &FieldError{at, ErrUnknown})
+			f.unknown = append(f.unknown, &FieldError{Field: at, Err: ErrUnknown})
 			continue
 		}
 		if from[name] == nil {
@@ -71,7 +71,7 @@ func (f *filler) message(m protoreflect.Message, from map[string]any, path strin
 	for i := range fields.Len() {
 		if fd := fields.Get(i); Required(fd) {
 			if _, given := from[fd.JSONName()]; !given && from[fd.TextName()] == nil {
-				f.errs = append(f.errs, &FieldError{path + "." + fd.JSONName(), ErrMissing})
+				f.errs = append(f.errs, &FieldError{Field: path + "." + fd.JSONName(), Err: ErrMissing})
 			}
 		}
 	}

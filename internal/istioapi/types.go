@@ -3,6 +3,7 @@ package istioapi
 import (
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -37,6 +38,17 @@ type WorkloadGroup = Object[*networking.WorkloadGroup]
 // Sidecar limits what workloads see.
 type Sidecar = Object[*networking.Sidecar]
 
+// Telemetry says what proxies report.
+type Telemetry = Object[*telemetry.Telemetry]
+
+// TelemetryGroup is the group of Telemetry, TelemetryVersions are its versions.
+const TelemetryGroup = "telemetry.istio.io"
+
+// TelemetryVersions that can be read, the preferred first.
+var TelemetryVersions = []string{"v1", "v1alpha1"}
+
+const telemetryKind = "Telemetry"
+
 // Kind is a kind of object.
 type Kind struct {
 	// Name in the singular, such as VirtualService; Plural as in a path.
@@ -45,6 +57,22 @@ type Kind struct {
 	// Columns of kubectl get: title and JSON path.
 	Columns [][2]string
 	make    func() object
+}
+
+// Group is the kind's.
+func (k Kind) Group() string {
+	if k.Name == telemetryKind {
+		return TelemetryGroup
+	}
+	return Group
+}
+
+// Versions that can be read, the preferred first.
+func (k Kind) Versions() []string {
+	if k.Name == telemetryKind {
+		return TelemetryVersions
+	}
+	return Versions
 }
 
 // Spec returns an empty spec, for its descriptor.
@@ -76,6 +104,8 @@ var Kinds = []Kind{
 		func() object { return &WorkloadGroup{Spec: &networking.WorkloadGroup{}} }},
 	{"Sidecar", "sidecars", nil, nil,
 		func() object { return &Sidecar{Spec: &networking.Sidecar{}} }},
+	{telemetryKind, "telemetries", []string{"telemetry"}, nil,
+		func() object { return &Telemetry{Spec: &telemetry.Telemetry{}} }},
 }
 
 // KindOf finds a kind by its name.

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	sigsjson "sigs.k8s.io/json"
+
+	"github.com/weftmesh/weft/internal/apifield"
 )
 
 // Errors of Decode; errors.Is finds them under a FieldError.
@@ -28,21 +30,7 @@ var (
 )
 
 // FieldError says which field is wrong.
-type FieldError struct {
-	// Field is a path such as spec.routes[1].timeout.
-	Field string
-	Err   error
-}
-
-func (e *FieldError) Error() string {
-	if e.Field == "" {
-		return e.Err.Error()
-	}
-	return e.Field + ": " + e.Err.Error()
-}
-
-// Unwrap returns what is wrong with the field.
-func (e *FieldError) Unwrap() error { return e.Err }
+type FieldError = apifield.Error
 
 // Bounds of values.
 const (
@@ -62,7 +50,7 @@ const (
 func Decode(doc []byte) (obj metav1.Object, unknown []error, err error) {
 	var head metav1.TypeMeta
 	if err := sigsjson.UnmarshalCaseSensitivePreserveInts(doc, &head); err != nil {
-		return nil, nil, &FieldError{"", fmt.Errorf("%w: %w", ErrJSON, err)}
+		return nil, nil, &FieldError{Field: "", Err: fmt.Errorf("%w: %w", ErrJSON, err)}
 	}
 	group, version, _ := strings.Cut(head.APIVersion, "/")
 	var check func(*checker)
@@ -78,10 +66,10 @@ func Decode(doc []byte) (obj metav1.Object, unknown []error, err error) {
 		obj, known, check = &HTTPRoute{}, HTTPRouteVersions, func(*checker) {}
 	}
 	if !slices.Contains(known, version) {
-		return nil, nil, &FieldError{"apiVersion", fmt.Errorf("%s of %q is %w", head.Kind, head.APIVersion, ErrKind)}
+		return nil, nil, &FieldError{Field: "apiVersion", Err: fmt.Errorf("%s of %q is %w", head.Kind, head.APIVersion, ErrKind)}
 	}
 	if unknown, err = sigsjson.UnmarshalStrict(doc, obj); err != nil {
-		return nil, nil, &FieldError{"", fmt.Errorf("%w: %w", ErrJSON, err)}
+		return nil, nil, &FieldError{Field: "", Err: fmt.Errorf("%w: %w", ErrJSON, err)}
 	}
 	var c checker
 	if check(&c); len(c.errs) > 0 {
@@ -94,11 +82,11 @@ func Decode(doc []byte) (obj metav1.Object, unknown []error, err error) {
 type checker struct{ errs []error }
 
 func (c *checker) bad(field, format string, args ...any) {
-	c.errs = append(c.errs, &FieldError{field, fmt.Errorf("%w: %s", ErrValue, fmt.Sprintf(format, args...))})
+	c.errs = append(c.errs, &FieldError{Field: field, Err: fmt.Errorf("%w: %s", ErrValue, fmt.Sprintf(format, args...))})
 }
 
 func (c *checker) missing(field string) {
-	c.errs = append(c.errs, &FieldError{field, ErrMissing})
+	c.errs = append(c.errs, &FieldError{Field: field, Err: ErrMissing})
 }
 
 func (c *checker) profile(s *ProfileSpec) {
@@ -170,7 +158,7 @@ func (c *checker) request(m *RequestMatch, field string, depth int) {
 			c.bad(field+".pathRegex", "%q is not a regular expression: %s", m.PathRegex, err)
 		}
 	}
-	if m.Method != "" && !token(m.Method) {
+	if m.Method != "" && !apifield.Token(m.Method) {
 		c.bad(field+".method", "%q is not a method", m.Method)
 	}
 	for i, x := range m.All {
@@ -281,16 +269,4 @@ func portOrRange(s string) bool {
 		b, err = strconv.ParseUint(strings.TrimSpace(to), 10, 16)
 	}
 	return err == nil && a > 0 && a <= b
-}
-
-// token says whether s is a token of RFC 9110, section 5.6.2.
-func token(s string) bool {
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("!#$%&'*+-.^_`|~", r):
-		default:
-			return false
-		}
-	}
-	return s != ""
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	sigsjson "sigs.k8s.io/json"
+
+	"github.com/weftmesh/weft/internal/apifield"
 )
 
 // MaxMilliWeight is the largest weight, in thousandths: the sum of the weights
@@ -29,21 +31,7 @@ var (
 )
 
 // FieldError says which field is wrong.
-type FieldError struct {
-	// Field is a path such as spec.backends[1].weight.
-	Field string
-	Err   error
-}
-
-func (e *FieldError) Error() string {
-	if e.Field == "" {
-		return e.Err.Error()
-	}
-	return e.Field + ": " + e.Err.Error()
-}
-
-// Unwrap returns what is wrong with the field.
-func (e *FieldError) Unwrap() error { return e.Err }
+type FieldError = apifield.Error
 
 // Wire is the form on the wire of every version, for those who look for
 // unknown fields.
@@ -80,17 +68,17 @@ func Decode(doc []byte) (*TrafficSplit, error) {
 	var w Wire
 	// As the API server reads it: names of fields are case-sensitive.
 	if err := sigsjson.UnmarshalCaseSensitivePreserveInts(doc, &w); err != nil {
-		return nil, &FieldError{"", fmt.Errorf("%w: %w", ErrJSON, err)}
+		return nil, &FieldError{Field: "", Err: fmt.Errorf("%w: %w", ErrJSON, err)}
 	}
 	version, ok := strings.CutPrefix(w.APIVersion, Group+"/")
 	if !ok || !slices.Contains(Versions, version) {
-		return nil, &FieldError{"apiVersion", fmt.Errorf("%q is %w", w.APIVersion, ErrVersion)}
+		return nil, &FieldError{Field: "apiVersion", Err: fmt.Errorf("%q is %w", w.APIVersion, ErrVersion)}
 	}
 	// The specification lets the root be written as a DNS name; only its
 	// first label names the Service.
 	out := &TrafficSplit{TypeMeta: w.TypeMeta, ObjectMeta: w.ObjectMeta, Service: serviceName(w.Spec.Service)}
 	var errs []error
-	fail := func(field string, err error) { errs = append(errs, &FieldError{field, err}) }
+	fail := func(field string, err error) { errs = append(errs, &FieldError{Field: field, Err: err}) }
 	if out.Service == "" {
 		fail("spec.service", ErrMissing)
 	}

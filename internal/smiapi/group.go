@@ -10,6 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	sigsjson "sigs.k8s.io/json"
+
+	"github.com/weftmesh/weft/internal/apifield"
 )
 
 // Names of the API of route groups.
@@ -72,16 +74,16 @@ type GroupWireMatch struct {
 func DecodeGroup(doc []byte) (g *HTTPRouteGroup, unknown []error, err error) {
 	var w GroupWire
 	if unknown, err = sigsjson.UnmarshalStrict(doc, &w); err != nil {
-		return nil, nil, &FieldError{"", fmt.Errorf("%w: %w", ErrJSON, err)}
+		return nil, nil, &FieldError{Field: "", Err: fmt.Errorf("%w: %w", ErrJSON, err)}
 	}
 	version, ok := strings.CutPrefix(w.APIVersion, SpecsGroup+"/")
 	if !ok || !slices.Contains(GroupVersions, version) {
-		return nil, nil, &FieldError{"apiVersion", fmt.Errorf("%q is not a version of %s that can be read: %w", w.APIVersion, SpecsGroup, ErrVersion)}
+		return nil, nil, &FieldError{Field: "apiVersion", Err: fmt.Errorf("%q is not a version of %s that can be read: %w", w.APIVersion, SpecsGroup, ErrVersion)}
 	}
 	g = &HTTPRouteGroup{TypeMeta: w.TypeMeta, ObjectMeta: w.ObjectMeta}
 	var errs []error
 	fail := func(field, format string, args ...any) {
-		errs = append(errs, &FieldError{field, fmt.Errorf("%w: %s", ErrValue, fmt.Sprintf(format, args...))})
+		errs = append(errs, &FieldError{Field: field, Err: fmt.Errorf("%w: %s", ErrValue, fmt.Sprintf(format, args...))})
 	}
 	expression := func(field, v string) {
 		if _, err := regexp.Compile(v); err != nil {
@@ -89,7 +91,7 @@ func DecodeGroup(doc []byte) (g *HTTPRouteGroup, unknown []error, err error) {
 		}
 	}
 	if len(w.Spec.Matches) == 0 {
-		errs = append(errs, &FieldError{"spec.matches", ErrMissing})
+		errs = append(errs, &FieldError{Field: "spec.matches", Err: ErrMissing})
 	}
 	for i, in := range w.Spec.Matches {
 		at := fmt.Sprintf("spec.matches[%d]", i)
@@ -97,7 +99,7 @@ func DecodeGroup(doc []byte) (g *HTTPRouteGroup, unknown []error, err error) {
 		expression(at+".pathRegex", in.PathRegex)
 		for j, method := range in.Methods {
 			switch {
-			case !token(method):
+			case !apifield.Token(method):
 				fail(fmt.Sprintf("%s.methods[%d]", at, j), "%q is not a method", method)
 			case method == "*":
 				m.Methods = []string{"*"}
@@ -114,7 +116,7 @@ func DecodeGroup(doc []byte) (g *HTTPRouteGroup, unknown []error, err error) {
 		}
 		for _, h := range headers {
 			expression(at+".headers."+h.Name, h.Regex)
-			if !token(strings.TrimPrefix(h.Name, ":")) {
+			if !apifield.Token(strings.TrimPrefix(h.Name, ":")) {
 				fail(at+".headers."+h.Name, "%q is not a header name", h.Name)
 			}
 		}
@@ -151,16 +153,4 @@ func readHeaders(raw json.RawMessage) ([]HeaderRegex, error) {
 		return strings.Compare(a.Name+"\x00"+a.Regex, b.Name+"\x00"+b.Regex)
 	})
 	return out, nil
-}
-
-// token says whether s is a token of RFC 9110, section 5.6.2.
-func token(s string) bool {
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("!#$%&'*+-.^_`|~", r):
-		default:
-			return false
-		}
-	}
-	return s != ""
 }

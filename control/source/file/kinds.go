@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/internal/istioapi"
 	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/internal/smiapi"
@@ -56,6 +57,7 @@ var served = []struct {
 	{istioapi.Group, "WorkloadEntry", istioapi.Versions, world.KindWorkloadEntry, decodeIstio},
 	{istioapi.Group, "WorkloadGroup", istioapi.Versions, world.KindWorkloadGroup, decodeIstio},
 	{istioapi.Group, "Sidecar", istioapi.Versions, world.KindSidecar, decodeIstio},
+	{istioapi.TelemetryGroup, "Telemetry", istioapi.TelemetryVersions, world.KindTelemetry, decodeIstio},
 	{smiapi.SpecsGroup, smiapi.GroupKind, smiapi.GroupVersions, world.KindHTTPRouteGroup, decodeGroup},
 	{linkerdapi.Group, "ServiceProfile", linkerdapi.ProfileVersions, world.KindServiceProfile, decodeLinkerd},
 	{linkerdapi.PolicyGroup, "Server", linkerdapi.ServerVersions, world.KindServer, decodeLinkerd},
@@ -136,7 +138,7 @@ func decodeSplit(doc []byte) (metav1.Object, []error, []fieldError) {
 	if err == nil {
 		return split, strict, nil
 	}
-	return nil, nil, splitErrors(err)
+	return nil, nil, fieldErrors(problem.BadObject, err)
 }
 
 func decodeGroup(doc []byte) (metav1.Object, []error, []fieldError) {
@@ -144,7 +146,7 @@ func decodeGroup(doc []byte) (metav1.Object, []error, []fieldError) {
 	if err == nil {
 		return g, unknown, nil
 	}
-	return nil, nil, splitErrors(err)
+	return nil, nil, fieldErrors(problem.BadObject, err)
 }
 
 func decodeLinkerd(doc []byte) (metav1.Object, []error, []fieldError) {
@@ -155,20 +157,7 @@ func decodeLinkerd(doc []byte) (metav1.Object, []error, []fieldError) {
 	if errors.Is(err, linkerdapi.ErrJSON) {
 		return nil, nil, []fieldError{typeError(err)}
 	}
-	list := []error{err}
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		list = many.Unwrap()
-	}
-	var out []fieldError
-	for _, err := range list {
-		e := fieldError{code: problem.LinkerdValue, message: err.Error()}
-		var fe *linkerdapi.FieldError
-		if errors.As(err, &fe) {
-			e.field, e.message = fe.Field, fe.Err.Error()
-		}
-		out = append(out, e)
-	}
-	return nil, nil, out
+	return nil, nil, fieldErrors(problem.LinkerdValue, err)
 }
 
 func decodeIstio(doc []byte) (metav1.Object, []error, []fieldError) {
@@ -176,37 +165,15 @@ func decodeIstio(doc []byte) (metav1.Object, []error, []fieldError) {
 	if err == nil {
 		return o, unknown, nil
 	}
-	list := []error{err}
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		list = many.Unwrap()
-	}
-	var out []fieldError
-	for _, err := range list {
-		e := fieldError{code: problem.SchemaInvalid, message: err.Error()}
-		var fe *istioapi.FieldError
-		if errors.As(err, &fe) {
-			e.field, e.message = fe.Field, fe.Err.Error()
-		}
-		out = append(out, e)
-	}
-	return nil, nil, out
+	return nil, nil, fieldErrors(problem.SchemaInvalid, err)
 }
 
-// splitErrors unfolds what is wrong with a split.
-func splitErrors(err error) []fieldError {
-	list := []error{err}
-	// Only the outermost error is a list of faults.
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		list = many.Unwrap()
-	}
+// fieldErrors unfolds what is wrong with an object.
+func fieldErrors(code problem.Code, err error) []fieldError {
 	var out []fieldError
-	for _, err := range list {
-		e := fieldError{code: problem.BadObject, message: err.Error()}
-		var fe *smiapi.FieldError
-		if errors.As(err, &fe) {
-			e.field, e.message = fe.Field, fe.Err.Error()
-		}
-		if errors.Is(err, smiapi.ErrWeight) {
+	for _, fault := range apifield.All(err) {
+		e := fieldError{code: code, field: fault.Field, message: fault.Err.Error()}
+		if errors.Is(fault, smiapi.ErrWeight) {
 			e.code = problem.BadWeight
 		}
 		out = append(out, e)

@@ -12,5 +12,5 @@
 // (apiextensions.k8s.io), httproutes and referencegrants
 // (gateway.networking.k8s.io), trafficsplits (split.smi-spec.io), and
 // virtualservices, destinationrules, serviceentries, workloadentries,
-// workloadgroups and sidecars (networking.istio.io).
+// workloadgroups sidecars (networking.istio.io) and telemetries (telemetry.istio.io).
 package kube

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/internal/istioapi"
 	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/internal/smiapi"
@@ -45,6 +46,7 @@ var resources = []resource{
 	{istioapi.Group, "workloadentries", istioapi.Versions, world.KindWorkloadEntry, decodeIstio},
 	{istioapi.Group, "workloadgroups", istioapi.Versions, world.KindWorkloadGroup, decodeIstio},
 	{istioapi.Group, "sidecars", istioapi.Versions, world.KindSidecar, decodeIstio},
+	{istioapi.TelemetryGroup, "telemetries", istioapi.TelemetryVersions, world.KindTelemetry, decodeIstio},
 	{smiapi.SpecsGroup, smiapi.GroupResource, smiapi.GroupVersions, world.KindHTTPRouteGroup, decodeGroup},
 	{linkerdapi.Group, "serviceprofiles", linkerdapi.ProfileVersions, world.KindServiceProfile, decodeLinkerd},
 	{linkerdapi.PolicyGroup, "servers", linkerdapi.ServerVersions, world.KindServer, decodeLinkerd},
@@ -137,7 +139,7 @@ func (h customHandler) put(obj any) {
 	h.known.add(ref)
 	if bad, ok := o.(*unreadable); ok {
 		// Sending fails only when the process ends.
-		_ = h.to.Send(h.ctx, world.Problems(Name, scope, faults(at, bad.err)))
+		_ = h.to.Send(h.ctx, world.Problems(Name, scope, faults(at, h.r.group, bad.err)))
 		return
 	}
 	_ = h.to.Send(h.ctx, world.Put(o, at), world.Problems(Name, scope, nil))
@@ -165,30 +167,19 @@ func (r *resource) read(obj any) any {
 }
 
 // faults unfolds what is wrong with an object.
-func faults(o mesh.Origin, err error) []mesh.Problem {
-	list := []error{err}
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		list = many.Unwrap()
-	}
+func faults(o mesh.Origin, group string, err error) []mesh.Problem {
 	var out []mesh.Problem
-	for _, err := range list {
-		code, field, message := problem.BadObject, "", err.Error()
-		var fe *smiapi.FieldError
-		if errors.As(err, &fe) {
-			field, message = fe.Field, fe.Err.Error()
-		}
-		if errors.Is(err, smiapi.ErrWeight) {
+	for _, fault := range apifield.All(err) {
+		code := problem.BadObject
+		switch {
+		case errors.Is(fault, smiapi.ErrWeight):
 			code = problem.BadWeight
+		case group == istioapi.Group || group == istioapi.TelemetryGroup:
+			code = problem.SchemaInvalid
+		case group == linkerdapi.Group || group == linkerdapi.PolicyGroup:
+			code = problem.LinkerdValue
 		}
-		var ie *istioapi.FieldError
-		if errors.As(err, &ie) {
-			code, field, message = problem.SchemaInvalid, ie.Field, ie.Err.Error()
-		}
-		var le *linkerdapi.FieldError
-		if errors.As(err, &le) {
-			code, field, message = problem.LinkerdValue, le.Field, le.Err.Error()
-		}
-		out = append(out, problem.New(code, o, field, message+"; the last good state of the object stays in effect", "correct the field"))
+		out = append(out, problem.New(code, o, fault.Field, fault.Err.Error()+"; the last good state of the object stays in effect", "correct the field"))
 	}
 	return out
 }

@@ -19,7 +19,9 @@ type Fragment struct {
 	// Endpoints are those that no EndpointSlice tells.
 	Endpoints []*mesh.EndpointSet
 	Sidecars  []*mesh.Sidecar
-	Problems  []mesh.Problem
+	// Telemetries are at most one per namespace and labels.
+	Telemetries []*mesh.Telemetry
+	Problems    []mesh.Problem
 	// Statuses are of the family's routes, sorted by Ref.
 	Statuses []RouteStatus
 }
@@ -72,6 +74,8 @@ type RouteStatus struct {
 	Route mesh.Ref `json:"route"`
 	// Generation of the object that was judged (observedGeneration).
 	Generation int64 `json:"generation,omitempty"`
+	// UID of the object: another one of the same name has no status yet.
+	UID string `json:"uid,omitempty"`
 	// Parents are the parentRefs that are Services, in the order written.
 	Parents []ParentStatus `json:"parents"`
 }

@@ -72,7 +72,7 @@ func (j *judge) shadowed(i int) {
 }
 
 func (j *judge) connectionRule(refs []gwv1.BackendRef, where string) *mesh.TCPRule {
-	rule := &mesh.TCPRule{Origin: j.o.origin}
+	rule := &mesh.TCPRule{Origin: j.o.origin.At(where)}
 	var sum uint64
 	for i := range refs {
 		b := j.backend(&refs[i].BackendObjectReference, refs[i].Weight, at("%s.backendRefs[%d]", where, i))
@@ -99,7 +99,7 @@ func (t *translator) connections(r *mesh.Route, e *effect) {
 			if te.sni != "" {
 				what = te.sni
 			}
-			te.from.tell(t, problem.RuleShadowed, "spec.rules", at("%s to port %d of service %s follows %s, which is older or sorts first", what, r.Port, r.Service, by.origin), "remove one of the two")
+			te.from.tell(t, problem.RuleShadowed, te.rule.Origin.Field, at("%s to port %d of service %s follows %s, which is older or sorts first", what, r.Port, r.Service, by.origin), "remove one of the two")
 			continue
 		}
 		taken[te.sni] = te.from
@@ -113,15 +113,16 @@ func (t *translator) connections(r *mesh.Route, e *effect) {
 		r.TCP = append(r.TCP, rule)
 	}
 	if taken[""] == nil {
-		r.TCP = append(r.TCP, mesh.TCPRule{Backends: closed})
+		r.TCP = append(r.TCP, mesh.TCPRule{Backends: closed, Origin: e.origins[0].At("spec.hostnames")})
 	}
 	if e.protocol != mesh.Detect {
 		return
 	}
 	// Connections that turn out to be HTTP are connections no less.
 	r.Rules = []mesh.Rule{}
-	if by := taken[""]; by != nil && t.won[target{r.Service, r.Port, r.Scope}] == world.KindTCPRoute {
-		r.Rules = append(r.Rules, mesh.Rule{Name: by.ref.Name, Origin: by.origin, Backends: r.TCP[len(r.TCP)-1].Backends})
+	if by := taken[""]; by != nil && t.won[target{Service: r.Service, Port: r.Port, Scope: r.Scope}] == world.KindTCPRoute {
+		last := &r.TCP[len(r.TCP)-1]
+		r.Rules = append(r.Rules, mesh.Rule{Name: by.ref.Name, Origin: last.Origin, Backends: last.Backends})
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 const defaultMaxAge = 5
 
 func (f *filters) cors(in *gwv1.HTTPCORSFilter, w string) *mesh.CORS {
-	out := &mesh.CORS{Origin: f.j.o.origin}
+	out := &mesh.CORS{Origin: f.j.o.origin.At(w)}
 	for i, o := range in.AllowOrigins {
 		m, ok := origin(string(o))
 		if !ok {
@@ -29,10 +29,13 @@ func (f *filters) cors(in *gwv1.HTTPCORSFilter, w string) *mesh.CORS {
 		out.Methods = append(out.Methods, string(m))
 	}
 	out.Headers, out.Expose = names(in.AllowHeaders), names(in.ExposeHeaders)
-	for _, list := range [][]string{out.Methods, out.Headers, out.Expose} {
-		for _, name := range list {
+	for _, list := range []struct {
+		field string
+		names []string
+	}{{"allowMethods", out.Methods}, {"allowHeaders", out.Headers}, {"exposeHeaders", out.Expose}} {
+		for i, name := range list.names {
 			if !httproute.Token(name) {
-				f.unsupported(w, at("%q is not a name in HTTP", name), "correct it")
+				f.unsupported(at("%s.%s[%d]", w, list.field, i), at("%q is not a name in HTTP", name), "correct it")
 			}
 		}
 	}

@@ -82,11 +82,11 @@ func (f *filters) one(in *gwv1.HTTPRouteFilter, w string) {
 	switch in.Type {
 	case gwv1.HTTPRouteFilterRequestHeaderModifier:
 		if !empty(in.RequestHeaderModifier != nil) {
-			*f.request = f.headers(in.RequestHeaderModifier, w)
+			*f.request = f.headers(in.RequestHeaderModifier, w+".requestHeaderModifier")
 		}
 	case gwv1.HTTPRouteFilterResponseHeaderModifier:
 		if !empty(in.ResponseHeaderModifier != nil) {
-			*f.response = f.headers(in.ResponseHeaderModifier, w)
+			*f.response = f.headers(in.ResponseHeaderModifier, w+".responseHeaderModifier")
 		}
 	case gwv1.HTTPRouteFilterRequestRedirect:
 		if !empty(in.RequestRedirect != nil) && !ruleOnly() {
@@ -151,7 +151,7 @@ func (f *filters) rewrite(in *gwv1.HTTPURLRewriteFilter, w string) {
 		host = f.hostname(string(*in.Hostname), w+".hostname")
 	}
 	if f.rule != nil {
-		out := &mesh.Rewrite{Host: host, Origin: f.j.o.origin}
+		out := &mesh.Rewrite{Host: host, Origin: f.j.o.origin.At(w)}
 		out.Path, out.PrefixPath = f.path(in.Path, w+".path")
 		f.rule.Rewrite = out
 		return
@@ -215,7 +215,7 @@ func withSlash(p string) *string {
 }
 
 func (f *filters) mirror(in *gwv1.HTTPRequestMirrorFilter, w string) {
-	m := mesh.Mirror{Millionths: 1_000_000, Origin: f.j.o.origin, Backend: mesh.Backend{Weight: 1}}
+	m := mesh.Mirror{Millionths: 1_000_000, Origin: f.j.o.origin.At(w), Backend: mesh.Backend{Weight: 1}}
 	switch {
 	case in.Percent != nil && in.Fraction != nil:
 		f.unsupported(w, "percent and fraction are given both", "give one of them")

@@ -37,7 +37,7 @@ func (j *judge) grpcRules(list []gwv1.GRPCRouteRule) rules {
 }
 
 func (j *judge) grpcRule(in *gwv1.GRPCRouteRule, where string) *mesh.Rule {
-	rule := j.newRule(in.Name)
+	rule := j.newRule(in.Name, where)
 	if in.SessionPersistence != nil {
 		j.bad(problem.UnsupportedField, where+".sessionPersistence", "the mesh does not keep sessions at one endpoint", "remove the field, or use a consistent hash of a DestinationRule")
 	}

@@ -19,6 +19,7 @@ type object struct {
 	kind       world.Kind
 	ref        mesh.Ref
 	generation int64
+	uid        string
 	created    time.Time
 	origin     mesh.Origin
 	parents    []gwv1.ParentReference
@@ -98,7 +99,7 @@ func (t *translator) objects() []*object {
 
 func newObject(kind world.Kind, m *metav1.ObjectMeta, origin mesh.Origin, spec gwv1.CommonRouteSpec, hostnames []gwv1.Hostname) *object {
 	return &object{
-		kind: kind, ref: mesh.Ref{Namespace: m.Namespace, Name: m.Name}, generation: m.Generation, created: m.CreationTimestamp.Time,
+		kind: kind, ref: mesh.Ref{Namespace: m.Namespace, Name: m.Name}, generation: m.Generation, uid: string(m.UID), created: m.CreationTimestamp.Time,
 		origin: origin, parents: spec.ParentRefs, hostnames: hostnames, annotations: m.Annotations, told: map[string]bool{},
 	}
 }

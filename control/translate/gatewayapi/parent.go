@@ -37,7 +37,7 @@ func (t *translator) attach(o *object) {
 		a := t.parent(o, &o.parents[i], i)
 		for _, tg := range a.targets {
 			if e := t.effects[tg]; e == nil {
-				t.effects[tg] = &effect{protocol: t.services[tg.service].PortByNumber(tg.port).Protocol}
+				t.effects[tg] = &effect{protocol: t.services[tg.Service].PortByNumber(tg.Port).Protocol}
 			}
 			if k, ok := t.won[tg]; !ok || slices.Index(kinds, o.kind) < slices.Index(kinds, k) {
 				t.won[tg] = o.kind
@@ -87,7 +87,7 @@ func (t *translator) parent(o *object, ref *gwv1.ParentReference, i int) attachm
 		}
 		named = true
 		if carries(p.Protocol, o.kind) {
-			targets = append(targets, target{svc, p.Number, scope})
+			targets = append(targets, target{Service: svc, Port: p.Number, Scope: scope})
 		}
 	}
 	switch {

@@ -55,8 +55,8 @@ func forMatch(rule *mesh.Rule, m *mesh.Match) *mesh.Rule {
 	return &out
 }
 
-func (j *judge) newRule(name *gwv1.SectionName) *mesh.Rule {
-	rule := &mesh.Rule{Name: j.o.ref.Name, Origin: j.o.origin}
+func (j *judge) newRule(name *gwv1.SectionName, where string) *mesh.Rule {
+	rule := &mesh.Rule{Name: j.o.ref.Name, Origin: j.o.origin.At(where)}
 	if name != nil && *name != "" {
 		rule.Name = string(*name)
 	}
@@ -65,7 +65,7 @@ func (j *judge) newRule(name *gwv1.SectionName) *mesh.Rule {
 
 // httpRule reads one rule but for its matches.
 func (j *judge) httpRule(in *gwv1.HTTPRouteRule, matches []mesh.Match, where string) *mesh.Rule {
-	rule := j.newRule(in.Name)
+	rule := j.newRule(in.Name, where)
 	if in.SessionPersistence != nil {
 		j.bad(problem.UnsupportedField, where+".sessionPersistence", "the mesh does not keep sessions at one endpoint", "remove the field, or use a consistent hash of a DestinationRule")
 	}
@@ -117,9 +117,9 @@ func (j *judge) timeouts(in *gwv1.HTTPRouteRule, rule *mesh.Rule, where string) 
 		}
 		out.Attempts = uint32(min(*r.Attempts, maxAttempts))
 	}
-	for _, c := range r.Codes {
+	for i, c := range r.Codes {
 		if c < 400 || c > 599 {
-			j.bad(problem.BadTimeout, where+".retry.codes", at("%d is not a status of an error", c), "use statuses from 400 to 599")
+			j.bad(problem.BadTimeout, at("%s.retry.codes[%d]", where, i), at("%d is not a status of an error", c), "use statuses from 400 to 599")
 			return
 		}
 		out.Statuses = append(out.Statuses, uint32(c))

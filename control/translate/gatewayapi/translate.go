@@ -40,11 +40,7 @@ func Translate(w *world.World, services fragment.Services) fragment.Fragment {
 var kinds = []world.Kind{world.KindGRPCRoute, world.KindHTTPRoute, world.KindTLSRoute, world.KindTCPRoute}
 
 // target is where rules are in effect.
-type target struct {
-	service mesh.Ref
-	port    uint16
-	scope   string
-}
+type target = fragment.Target
 
 // effect is what the routes of the winning kind say of a target, the first
 // object first.
@@ -112,7 +108,7 @@ func (j *judge) bad(c problem.Code, field, message, remedy string) {
 
 // judge reads the rules of an object for each of its parents.
 func (t *translator) judge(o *object) {
-	status := fragment.RouteStatus{Kind: string(o.kind), Route: o.ref, Generation: o.generation}
+	status := fragment.RouteStatus{Kind: string(o.kind), Route: o.ref, Generation: o.generation, UID: o.uid}
 	done := map[target]bool{}
 	for i := range o.attached {
 		a := &o.attached[i]
@@ -133,7 +129,7 @@ func (t *translator) judge(o *object) {
 			if t.won[tg] != o.kind {
 				lost++
 				o.tell(t, problem.RouteKindConflict, at("spec.parentRefs[%d]", a.status.Index),
-					at("port %d of service %s follows a %s, which outranks it; the route is not in effect there", tg.port, tg.service, t.won[tg]), "remove one of the two")
+					at("port %d of service %s follows a %s, which outranks it; the route is not in effect there", tg.Port, tg.Service, t.won[tg]), "remove one of the two")
 				continue
 			}
 			if e := t.effects[tg]; !done[tg] {
@@ -189,23 +185,9 @@ func (j *judge) accepted(rules int) (accepted, partial fragment.Condition) {
 
 // merge makes the routes of the targets.
 func (t *translator) merge() {
-	targets := make([]target, 0, len(t.effects))
-	for tg := range t.effects {
-		targets = append(targets, tg)
-	}
-	sort.Slice(targets, func(i, j int) bool {
-		a, b := targets[i], targets[j]
-		switch {
-		case a.service != b.service:
-			return a.service.Less(b.service)
-		case a.port != b.port:
-			return a.port < b.port
-		}
-		return a.scope < b.scope
-	})
-	for _, tg := range targets {
+	for _, tg := range fragment.Targets(t.effects) {
 		e := t.effects[tg]
-		r := &mesh.Route{Service: tg.service, Port: tg.port, Scope: tg.scope}
+		r := &mesh.Route{Service: tg.Service, Port: tg.Port, Scope: tg.Scope}
 		switch t.won[tg] {
 		case world.KindTLSRoute, world.KindTCPRoute:
 			t.connections(r, e)

@@ -13,32 +13,31 @@ import (
 // Headers reads a header modifier; false means that it cannot be done, which is
 // then reported.
 func Headers(change *gwv1.HTTPHeaderFilter, where string, report Report) (out mesh.HeaderChanges, ok bool) {
-	out = mesh.HeaderChanges{Set: fields(change.Set), Add: fields(change.Add)}
-	for _, name := range change.Remove {
-		out.Remove = append(out.Remove, strings.ToLower(name))
-	}
-	ok = true
-	for _, h := range append(append([]mesh.Header(nil), out.Set...), out.Add...) {
-		ok = header(h.Name, h.Value, where, report) && ok
-	}
-	for _, name := range out.Remove {
-		ok = header(name, "", where, report) && ok
+	set, ok := fields(change.Set, where+".set", report)
+	add, good := fields(change.Add, where+".add", report)
+	ok = ok && good
+	out = mesh.HeaderChanges{Set: set, Add: add}
+	for i, name := range change.Remove {
+		name = strings.ToLower(name)
+		out.Remove = append(out.Remove, name)
+		ok = header(name, "", at("%s.remove[%d]", where, i), report) && ok
 	}
 	return out, ok
 }
 
 // fields lowers the names; the first entry of a name counts (HTTPHeader.name).
-func fields(in []gwv1.HTTPHeader) []mesh.Header {
-	var out []mesh.Header
+func fields(in []gwv1.HTTPHeader, where string, report Report) (out []mesh.Header, ok bool) {
+	ok = true
 	seen := map[string]bool{}
-	for _, h := range in {
+	for i, h := range in {
 		name := strings.ToLower(string(h.Name))
 		if !seen[name] {
 			seen[name] = true
 			out = append(out, mesh.Header{Name: name, Value: h.Value})
+			ok = header(name, h.Value, at("%s[%d]", where, i), report) && ok
 		}
 	}
-	return out
+	return out, ok
 }
 
 // header checks a field (RFC 9110, section 5): a malformed one could split the

@@ -5,6 +5,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/control/translate/fragment"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -84,27 +85,15 @@ func orAny(list []*networking.HTTPMatchRequest) []*networking.HTTPMatchRequest {
 
 // inherit takes from the root what the delegate's rule does not say.
 func inherit(r, root *networking.HTTPRoute) {
-	if r.Rewrite == nil {
-		r.Rewrite = root.Rewrite
-	}
-	if r.Timeout == nil {
-		r.Timeout = root.Timeout
-	}
-	if r.Retries == nil {
-		r.Retries = root.Retries
-	}
-	if r.Fault == nil {
-		r.Fault = root.Fault
-	}
+	fragment.Default(&r.Rewrite, root.Rewrite)
+	fragment.Default(&r.Timeout, root.Timeout)
+	fragment.Default(&r.Retries, root.Retries)
+	fragment.Default(&r.Fault, root.Fault)
 	if r.Mirror == nil && len(r.Mirrors) == 0 {
 		r.Mirror, r.Mirrors, r.MirrorPercentage, r.MirrorPercent = root.Mirror, root.Mirrors, root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // deprecated, and still used
 	}
-	if r.CorsPolicy == nil {
-		r.CorsPolicy = root.CorsPolicy
-	}
-	if r.Headers == nil {
-		r.Headers = root.Headers
-	}
+	fragment.Default(&r.CorsPolicy, root.CorsPolicy)
+	fragment.Default(&r.Headers, root.Headers)
 }
 
 // joinMatches makes a match of which both hold; false where that cannot be

@@ -8,8 +8,12 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
+
+// maxRegex is what a proxy takes, in bytes.
+const maxRegex = 4096
 
 // match reads an HTTPMatchRequest but for its port and gateways; false means
 // that it cannot be used, which is reported where that is asked for.
@@ -27,6 +31,8 @@ func (t *translator) match(in *networking.HTTPMatchRequest, src httpSource, inde
 		m.Path = mesh.PathMatch{Kind: v.Kind, Value: v.Value, IgnoreCase: in.IgnoreUriCase && v.Kind != mesh.Regex}
 		if v.Kind == mesh.Present || m.Path.IsAll() {
 			m.Path = mesh.PathMatch{}
+		} else if why, remedy := neverPath(m.Path); why != "" && ok && report {
+			t.problem(problem.SchemaWarning, src.origin, at("%s.match[%d].uri", src.field, index), why+"; the match never holds", remedy)
 		}
 	}
 	for _, p := range []struct {
@@ -54,6 +60,27 @@ func (t *translator) match(in *networking.HTTPMatchRequest, src httpSource, inde
 	return m, ok
 }
 
+// neverPath says why no path of a request fits, and what to do, or nothing. A
+// path begins with a slash, or is the * of OPTIONS, and its query is not
+// compared.
+func neverPath(p mesh.PathMatch) (why, remedy string) {
+	begins := p.Value
+	if p.Kind == mesh.Regex {
+		re, err := regexp.Compile(p.Value)
+		if err != nil {
+			return "", ""
+		}
+		begins, _ = re.LiteralPrefix()
+	}
+	switch {
+	case p.Kind != mesh.Regex && strings.ContainsAny(begins, "?#"):
+		return at("%q has a query or fragment, which is no part of the path", p.Value), "compare the query with queryParams"
+	case begins != "" && begins[0] != '/' && begins != "*":
+		return at("%q does not begin with a slash, as every path does", p.Value), "begin it with /"
+	}
+	return "", ""
+}
+
 func headerMatches(in map[string]*networking.StringMatch, field string, invert bool, bad func(field, message, remedy string)) []mesh.ValueMatch {
 	var out []mesh.ValueMatch
 	for _, name := range keys(in) {
@@ -61,7 +88,7 @@ func headerMatches(in map[string]*networking.StringMatch, field string, invert b
 			bad(field+"."+name, "claims of a token can be compared at gateways only", "use an AuthorizationPolicy")
 			continue
 		}
-		if !token(strings.TrimPrefix(name, ":")) {
+		if !apifield.Token(strings.TrimPrefix(name, ":")) {
 			bad(field+"."+name, "it is no header name", "use letters, digits and dashes")
 			continue
 		}
@@ -88,6 +115,8 @@ func value(name string, in *networking.StringMatch, field string, bad func(field
 		switch {
 		case m.Regex == "":
 			bad(field+".regex", "the regular expression is empty", "give one, or leave it out")
+		case len(m.Regex) > maxRegex:
+			bad(field+".regex", at("the regular expression has more than %d bytes", maxRegex), "split it into several matches")
 		case m.Regex == "*":
 			// Istio takes a lone asterisk for presence.
 			v.Kind, v.Value = mesh.Present, ""
@@ -109,16 +138,4 @@ func keys[T any](m map[string]T) []string {
 	}
 	sort.Strings(out)
 	return out
-}
-
-// token says whether s is a token of RFC 9110, section 5.6.2.
-func token(s string) bool {
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("!#$%&'*+-.^_`|~", r):
-		default:
-			return false
-		}
-	}
-	return s != ""
 }

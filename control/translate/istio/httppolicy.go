@@ -2,7 +2,6 @@ package istio
 
 import (
 	"math"
-	"regexp"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -145,8 +144,11 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 				break
 			}
 			abort.GRPC = &code
+		case *networking.HTTPFaultInjection_Abort_Http2Error:
+			t.problem(problem.IstioUnsupported, src.origin, src.field+".fault.abort.http2Error", "the mesh aborts with httpStatus or grpcStatus only; nothing is aborted", "use one of these")
+			abort = nil
 		default:
-			t.problem(problem.IstioUnsupported, src.origin, src.field+".fault.abort", "the mesh aborts with httpStatus or grpcStatus only; nothing is aborted", "use one of these")
+			t.invalid(src, ".fault.abort", "no error is given; nothing is aborted", "give httpStatus or grpcStatus")
 			abort = nil
 		}
 		f.Abort = abort
@@ -227,61 +229,4 @@ func (t *translator) cors(in *networking.CorsPolicy, src httpSource) *mesh.CORS 
 		c.Credentials = &in.AllowCredentials.Value
 	}
 	return c
-}
-
-// headers reads header operations; a new authority is returned for itself,
-// since it is no header.
-func (t *translator) headers(in *networking.Headers_HeaderOperations, o mesh.Origin, field string) (out mesh.HeaderChanges, host string) {
-	if in == nil {
-		return out, ""
-	}
-	good := func(name, value, where string) bool {
-		if token(name) && !strings.ContainsAny(value, "\r\n\x00") {
-			return true
-		}
-		t.problem(problem.SchemaInvalid, o, field+where, at("%q: %q is not a header field; it is ignored", name, value), "correct the name or the value")
-		return false
-	}
-	for _, k := range keys(in.Set) {
-		name := strings.ToLower(k)
-		if name == "host" || name == ":authority" {
-			host = in.Set[k]
-			continue
-		}
-		if good(name, in.Set[k], ".set."+k) {
-			out.Set = append(out.Set, mesh.Header{Name: name, Value: in.Set[k]})
-		}
-	}
-	for _, k := range keys(in.Add) {
-		if name := strings.ToLower(k); good(name, in.Add[k], ".add."+k) {
-			out.Add = append(out.Add, mesh.Header{Name: name, Value: in.Add[k]})
-		}
-	}
-	for i, k := range in.Remove {
-		if name := strings.ToLower(k); good(name, "", at(".remove[%d]", i)) {
-			out.Remove = append(out.Remove, name)
-		}
-	}
-	return out, host
-}
-
-func (t *translator) rewrite(in *networking.HTTPRewrite, src httpSource) *mesh.Rewrite {
-	if in == nil {
-		return nil
-	}
-	out := &mesh.Rewrite{Host: in.Authority, Origin: src.at(".rewrite")}
-	switch re := in.UriRegexRewrite; {
-	case re != nil && in.Uri != "":
-		t.invalid(src, ".rewrite", "uri and uriRegexRewrite cannot both be given; the path is not rewritten", "keep one of them")
-	case re != nil:
-		if _, err := regexp.Compile(re.Match); err != nil || re.Match == "" {
-			t.invalid(src, ".rewrite.uriRegexRewrite.match", at("%q is not a regular expression; the path is not rewritten", re.Match), "write it in RE2 syntax")
-			break
-		}
-		out.Regex, out.Substitution = re.Match, re.Rewrite
-	case in.Uri != "":
-		uri := in.Uri
-		out.PrefixPath = &uri
-	}
-	return out
 }

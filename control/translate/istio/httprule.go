@@ -165,7 +165,16 @@ func (t *translator) destination(d *networking.Destination, namespace string, o 
 // redirect reads an HTTPRedirect.
 func (t *translator) redirect(rule *mesh.Rule, src httpSource) bool {
 	in := src.route.Redirect
-	r := &mesh.Redirect{Scheme: strings.ToLower(in.Scheme), Host: in.Authority, Path: in.Uri, Status: in.RedirectCode}
+	r := &mesh.Redirect{Scheme: strings.ToLower(in.Scheme), Host: t.authority(in.Authority, src, ".redirect.authority"), Path: in.Uri, Status: in.RedirectCode}
+	for _, p := range [][2]string{{".redirect.uri", in.Uri}, {".redirect.prefixRewrite", in.PrefixRewrite}} {
+		if p[1] == "" {
+			continue
+		}
+		if why := badTarget(p[1]); why != "" {
+			t.invalid(src, p[0], at("%q %s; the rule is not in effect", p[1], why), "begin it with /")
+			return false
+		}
+	}
 	if in.PrefixRewrite != "" {
 		if in.Uri != "" {
 			t.invalid(src, ".redirect.prefixRewrite", "uri and prefixRewrite cannot both be given; the rule is not in effect", "keep one of them")

@@ -2,7 +2,6 @@ package istio
 
 import (
 	"net/netip"
-	"sort"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -44,11 +43,11 @@ func (t *translator) instance(e *networking.WorkloadEntry, namespace string, ref
 // the pods where asked for, in the order of their addresses.
 func (t *translator) selected(namespace string, labels map[string]string, pods bool) []instance {
 	var out []instance
-	for ref, item := range t.w.WorkloadEntries {
-		if ref.Namespace != namespace || !mesh.HasLabels(entryLabels(item.Obj.Labels, item.Obj.Spec.Labels), labels) {
+	for _, w := range t.workloads {
+		if w.ref.Namespace != namespace || !mesh.HasLabels(entryLabels(w.item.Obj.Labels, w.spec.Labels), labels) {
 			continue
 		}
-		if in, ok := t.instance(item.Obj.Spec, namespace, ref, false); ok {
+		if in, ok := t.instance(w.spec, namespace, w.ref, false); ok {
 			out = append(out, in)
 		}
 	}
@@ -66,7 +65,7 @@ func (t *translator) selected(namespace string, labels map[string]string, pods b
 			}
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].endpoint.Address.Compare(out[j].endpoint.Address) < 0 })
+	sortInstances(out)
 	return out
 }
 

@@ -26,6 +26,9 @@ func (c *converter) balancing(in *networking.LoadBalancerSettings, field string)
 	if h := in.GetConsistentHash(); h != nil {
 		out.Hash = c.hash(h, field+".consistentHash")
 	}
+	if out.WarmUp != nil && (out.Hash != nil || out.Algorithm == mesh.Random || out.Algorithm == mesh.Passthrough) {
+		c.problem(problem.SchemaWarning, field+".warmup", "new endpoints are warmed up with LEAST_REQUEST and ROUND_ROBIN only; they get their full share at once", "use one of these, or remove the field")
+	}
 	if in.ZoneAwareLbSetting != nil {
 		c.problem(problem.IstioUnsupported, field+".zoneAwareLbSetting", "requests are not kept in a zone by its size", "use localityLbSetting")
 	}

@@ -14,61 +14,114 @@ import (
 
 // merged makes one destination of the rules of a host, the most important
 // first. Subsets are united; parts of the traffic policy are filled up from the
-// later rules, connectionPool and outlierDetection field by field.
+// later rules, connectionPool and outlierDetection field by field. Rules that
+// are for some workloads only come before the others; among equals the tighter
+// limit is in effect.
 func (t *translator) merged(s *mesh.Service, scope string, rules []*rule) *mesh.Destination {
 	d := &mesh.Destination{Service: s.Ref, Scope: scope}
-	m := merger{t: t}
-	var policy *networking.TrafficPolicy
-	subsets := map[string]*networking.Subset{}
-	from := map[string]*rule{}
+	n := 0
 	for i, r := range rules {
-		spec := r.item.Obj.Spec
 		d.Origins = append(d.Origins, r.origin())
 		if i > 0 {
 			t.problem(problem.RulesCombined, r.origin(), "spec.host", at("host %s has %s too; both are in effect, and where they contradict each other that one decides", r.host, rules[0].origin()), "")
 		}
-		m.winner, m.loser = rules[0], r
-		policy = m.policy(policy, spec.TrafficPolicy, "spec.trafficPolicy")
-		for j, sub := range spec.Subsets {
-			field := at("spec.subsets[%d]", j)
-			first, taken := subsets[sub.Name]
-			switch {
-			case sub.Name == "" || strings.ContainsAny(sub.Name, "|"):
-				t.problem(problem.SubsetUnknown, r.origin(), field+".name", at("%q is no name of a subset; it is left out", sub.Name), "use letters, digits and dashes")
-			case !taken:
-				subsets[sub.Name], from[sub.Name] = sub, r
-			case from[sub.Name] == r:
-				t.problem(problem.SubsetUnknown, r.origin(), field+".name", at("the subset %s is given twice; the first is in effect", sub.Name), "name each subset once")
-			default:
-				m.winner = from[sub.Name]
-				if mesh.LabelString(first.Labels) != mesh.LabelString(sub.Labels) {
-					m.conflict(field + ".labels")
-				}
-				both := &networking.Subset{Name: sub.Name, Labels: first.Labels, TrafficPolicy: m.policy(first.TrafficPolicy, sub.TrafficPolicy, field+".trafficPolicy")}
-				subsets[sub.Name] = both
-			}
+		if len(r.clients) > 0 {
+			n++
+		}
+	}
+	m := merger{t: t, equals: true}
+	first := rules
+	if n > 0 {
+		first = rules[:n]
+	}
+	all := m.union(first)
+	if n > 0 && n < len(rules) {
+		general := m.union(rules[n:])
+		m.equals, m.winners, m.losers = false, rules[:n], rules[n:]
+		all.policy = m.policy(all.policy, general.policy, "spec.trafficPolicy")
+		for _, name := range keys(general.subsets) {
+			m.subset(all, general.subsets[name], general.from[name], at("spec.subsets[%s]", name))
 		}
 	}
 	c := converter{t: t, rules: rules, service: s}
 	for _, r := range rules {
 		c.said = append(c.said, saying{partsOf(r.item.Obj.Spec.TrafficPolicy), r.origin().At("spec.trafficPolicy")})
 	}
-	d.Policy = c.policy(policy)
-	d.Ports = c.ports(policy)
-	for _, name := range keys(subsets) {
-		d.Subsets = append(d.Subsets, c.subset(subsets[name], policy, from[name]))
+	d.Policy = c.policy(all.policy)
+	d.Ports = c.ports(all.policy)
+	for _, name := range keys(all.subsets) {
+		d.Subsets = append(d.Subsets, c.subset(all.subsets[name], all.policy, all.from[name]))
 	}
 	return d
 }
 
+// sum is what several rules say together.
+type sum struct {
+	policy  *networking.TrafficPolicy
+	subsets map[string]*networking.Subset
+	from    map[string]*rule // who names a subset first
+}
+
 // merger fills up what one rule says with what a later one says.
 type merger struct {
-	t             *translator
-	winner, loser *rule
+	t *translator
+	// winners and losers are whom the two sides may be of, the most important
+	// first.
+	winners, losers []*rule
+	// equals says that both sides are for the same clients.
+	equals bool
+}
+
+// union is what rules say that are for the same clients, the oldest first.
+func (m *merger) union(rules []*rule) sum {
+	out := sum{subsets: map[string]*networking.Subset{}, from: map[string]*rule{}}
+	for i, r := range rules {
+		m.winners, m.losers = rules[:i], rules[i:i+1]
+		out.policy = m.policy(out.policy, r.item.Obj.Spec.TrafficPolicy, "spec.trafficPolicy")
+		for j, sub := range r.item.Obj.Spec.Subsets {
+			field := at("spec.subsets[%d]", j)
+			switch {
+			case sub.Name == "" || strings.ContainsAny(sub.Name, "|"):
+				m.t.problem(problem.SubsetUnknown, r.origin(), field+".name", at("%q is no name of a subset; it is left out", sub.Name), "use letters, digits and dashes")
+			case out.from[sub.Name] == r:
+				m.t.problem(problem.SubsetUnknown, r.origin(), field+".name", at("the subset %s is given twice; the first is in effect", sub.Name), "name each subset once")
+			default:
+				m.subset(out, sub, r, field)
+			}
+		}
+	}
+	return out
+}
+
+func (m *merger) subset(to sum, sub *networking.Subset, r *rule, field string) {
+	first := to.subsets[sub.Name]
+	if first == nil {
+		to.subsets[sub.Name], to.from[sub.Name] = sub, r
+		return
+	}
+	winners, losers := m.winners, m.losers
+	m.winners, m.losers = []*rule{to.from[sub.Name]}, []*rule{r}
+	if mesh.LabelString(first.Labels) != mesh.LabelString(sub.Labels) {
+		m.conflict(field + ".labels")
+	}
+	to.subsets[sub.Name] = &networking.Subset{Name: sub.Name, Labels: first.Labels, TrafficPolicy: m.policy(first.TrafficPolicy, sub.TrafficPolicy, field+".trafficPolicy")}
+	m.winners, m.losers = winners, losers
 }
 
 func (m *merger) conflict(field string) {
-	m.t.problem(problem.RuleConflict, m.loser.origin(), field, at("%s says something else for host %s, and decides", m.winner.origin(), m.loser.host), "say it in one of the two")
+	in, _ := saidBy(m.winners, field)
+	out, where := saidBy(m.losers, field)
+	m.t.problem(problem.RuleConflict, out, where, at("%s says something else for host %s, and decides", in, m.losers[0].host), "say it in one of the two")
+}
+
+// tighten tells both sides of different limits.
+func (m *merger) tighten(field string, second bool) {
+	in, inAt := saidBy(m.winners, field)
+	out, where := saidBy(m.losers, field)
+	if second {
+		in, out, where = out, in, inAt
+	}
+	m.t.problem(problem.RulesCombined, out, where, at("%s gives host %s a tighter limit, which is in effect and keeps this one too", in, m.losers[0].host), "")
 }
 
 func (m *merger) policy(a, b *networking.TrafficPolicy, field string) *networking.TrafficPolicy {
@@ -121,7 +174,15 @@ func (m *merger) fill(a, b protoreflect.Message, field string) {
 		case fd.Message() != nil && !fd.IsList() && !fd.IsMap() && !whole[fd.Name()] && !strings.HasPrefix(string(fd.Message().FullName()), "google."):
 			m.fill(a.Mutable(fd).Message(), b.Get(fd).Message(), at)
 		case !a.Get(fd).Equal(b.Get(fd)):
-			m.conflict(at)
+			second, limit := tighter(fd, a.Get(fd), b.Get(fd))
+			switch {
+			case !limit || !m.equals:
+				m.conflict(at)
+				continue
+			case second:
+				a.Set(fd, b.Get(fd))
+			}
+			m.tighten(at, second)
 		}
 	}
 }

@@ -19,10 +19,10 @@ type entry = world.Item[*istioapi.ServiceEntry]
 // serviceEntries makes a service of each host of each ServiceEntry. A Service
 // of the platform keeps its name; of several entries the oldest has it.
 func (t *translator) serviceEntries() {
-	owners := map[netip.Addr]*mesh.Service{}
+	owners := map[netip.Prefix]*mesh.Service{}
 	for _, s := range t.hosts.all {
 		for _, a := range s.Addresses {
-			owners[a] = s
+			owners[single(a)] = s
 		}
 	}
 	for _, item := range byAge(t.w.ServiceEntries) {
@@ -37,17 +37,7 @@ func (t *translator) serviceEntries() {
 				continue
 			}
 			s := t.service(item, host)
-			for _, a := range addresses(item) {
-				if first := owners[a]; first != nil {
-					if first.Origin == item.Origin {
-						continue // the first host of the entry has it
-					}
-					t.problem(problem.EntryShadowed, item.Origin, "spec.addresses", at("the address %s belongs to %s already; it is ignored here", a, first.Origin), "give each host its own address")
-					continue
-				}
-				owners[a] = s
-				s.Addresses = append(s.Addresses, a)
-			}
+			t.addresses(s, item, owners)
 			t.hosts.add(s)
 			t.out.Services = append(t.out.Services, s)
 			if s.Kind == mesh.Static {
@@ -116,27 +106,45 @@ func protocolOf(p *networking.ServicePort) mesh.Protocol {
 	return mesh.Detect
 }
 
-// addresses are the single addresses of an entry.
-func addresses(item entry) []netip.Addr {
-	var out []netip.Addr
-	for _, s := range item.Obj.Spec.Addresses {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, a.Unmap())
-		} else if p, err := netip.ParsePrefix(s); err == nil && p.IsSingleIP() {
-			out = append(out, p.Addr().Unmap())
+// addresses gives a service the addresses and subnets of its entry that are
+// nobody's yet.
+func (t *translator) addresses(s *mesh.Service, item entry, owners map[netip.Prefix]*mesh.Service) {
+	for i, text := range item.Obj.Spec.Addresses {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, e := netip.ParseAddr(text)
+			if e != nil || a.Zone() != "" {
+				t.problem(problem.SchemaInvalid, item.Origin, at("spec.addresses[%d]", i), at("%q is no address; it is ignored", text), "give an IPv4 or IPv6 address, or a subnet")
+				continue
+			}
+			p = single(a)
+		}
+		p = p.Masked()
+		if p.IsSingleIP() {
+			p = single(p.Addr())
+		}
+		if first := owners[p]; first != nil {
+			if first.Origin != item.Origin { // else the first host of the entry has it
+				t.problem(problem.EntryShadowed, item.Origin, "spec.addresses", at("the address %s belongs to %s already; it is ignored here", strings.TrimSuffix(p.String(), at("/%d", p.Addr().BitLen())), first.Origin), "give each host its own address")
+			}
+			continue
+		}
+		owners[p] = s
+		if p.IsSingleIP() {
+			s.Addresses = append(s.Addresses, p.Addr())
+		} else {
+			s.Subnets = append(s.Subnets, p)
 		}
 	}
-	return out
 }
+
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()) }
 
 func (t *translator) entryWarnings(item entry) {
 	spec := item.Obj.Spec
-	for i, s := range spec.Addresses {
-		if p, err := netip.ParsePrefix(s); err == nil && !p.IsSingleIP() {
-			t.problem(problem.IstioUnsupported, item.Origin, at("spec.addresses[%d]", i), at("connections to the subnet %s are not told apart from other unknown destinations", s), "list single addresses")
-		} else if _, err2 := netip.ParseAddr(s); err != nil && err2 != nil {
-			t.problem(problem.SchemaInvalid, item.Origin, at("spec.addresses[%d]", i), at("%q is no address; it is ignored", s), "give an IPv4 or IPv6 address")
-		}
+	for i, e := range spec.Endpoints {
+		t.network(e.Network, item.Origin, at("spec.endpoints[%d].network", i))
+		t.ports(e.Ports, item.Origin, at("spec.endpoints[%d].ports", i))
 	}
 	for i, p := range spec.Ports {
 		if len(spec.Addresses) == 0 && protocolOf(p) == mesh.TCP {
@@ -145,6 +153,15 @@ func (t *translator) entryWarnings(item entry) {
 	}
 	if spec.WorkloadSelector != nil && len(spec.Endpoints) > 0 {
 		t.problem(problem.SchemaInvalid, item.Origin, "spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored", "keep one of them")
+	}
+	if spec.WorkloadSelector != nil && spec.Resolution != networking.ServiceEntry_STATIC {
+		t.problem(problem.SchemaWarning, item.Origin, "spec.resolution", at("the workloads that are selected have addresses; %s is read as STATIC", spec.Resolution), "write STATIC")
+	}
+	if (spec.Resolution == networking.ServiceEntry_NONE || spec.Resolution == networking.ServiceEntry_DYNAMIC_DNS) && len(spec.Endpoints) > 0 {
+		t.problem(problem.SchemaWarning, item.Origin, "spec.endpoints", at("with resolution %s connections go where the client dialled; the endpoints are not used", spec.Resolution), "remove them, or use STATIC or DNS")
+	}
+	if spec.Resolution == networking.ServiceEntry_DNS_ROUND_ROBIN && len(spec.Endpoints) > 1 {
+		t.problem(problem.SchemaInvalid, item.Origin, "spec.endpoints", "DNS_ROUND_ROBIN takes one name; the endpoints behind the first are not used", "keep one, or use DNS")
 	}
 }
 
@@ -225,13 +242,15 @@ func (t *translator) endpoints(s *mesh.Service, item entry) {
 // Services of the platform that select them.
 func (t *translator) workloadEntries() {
 	byNamespace := map[string]bool{}
-	for _, item := range byAge(t.w.WorkloadEntries) {
-		ref := mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Name}
-		in, ok := t.instance(item.Obj.Spec, ref.Namespace, ref, false)
+	for _, entry := range t.workloads {
+		ref, item := entry.ref, entry.item
+		in, ok := t.instance(entry.spec, ref.Namespace, ref, false)
 		if !ok {
-			if !isName(item.Obj.Spec.Address) {
-				t.problem(problem.SchemaInvalid, item.Origin, "spec.address", at("%q is no address; the entry is left out", item.Obj.Spec.Address), "give an IPv4 or IPv6 address")
+			remedy := "give an IPv4 or IPv6 address"
+			if isName(entry.spec.Address) {
+				remedy += ", or name it among the endpoints of a ServiceEntry with resolution DNS"
 			}
+			t.problem(problem.SchemaInvalid, item.Origin, "spec.address", at("%q is no address; the entry is left out", entry.spec.Address), remedy)
 			continue
 		}
 		byNamespace[ref.Namespace] = true

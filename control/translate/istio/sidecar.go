@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"net/netip"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -41,23 +42,101 @@ func (t *translator) sidecars() {
 				t.problem(problem.IstioUnsupported, item.Origin, "spec.outboundTrafficPolicy.egressProxy", "unknown destinations are not sent through another service", "remove the field")
 			}
 		}
-		if len(spec.Ingress) > 0 {
-			t.problem(problem.IstioUnsupported, item.Origin, "spec.ingress", "every port of the workload is received as without the list", "remove the field")
-		}
+		s.Ingress = t.ingress(spec.Ingress, item.Origin)
 		if spec.InboundConnectionPool != nil {
-			t.problem(problem.IstioUnsupported, item.Origin, "spec.inboundConnectionPool", "connections to the workload are not limited by it", "remove the field")
+			t.problem(problem.IstioUnsupported, item.Origin, "spec.inboundConnectionPool", "connections to the workload are not limited by it", "limit clients by connectionPool of a DestinationRule")
 		}
 		t.out.Sidecars = append(t.out.Sidecars, s)
 	}
 }
 
+// ingress reads what is declared of the workload's own ports. Connections reach
+// the application at the port that the client dialled.
+func (t *translator) ingress(list []*networking.IstioIngressListener, o mesh.Origin) []mesh.Port {
+	var out []mesh.Port
+	seen := map[uint32]bool{}
+	for i, in := range list {
+		field := at("spec.ingress[%d]", i)
+		unsupported := func(name, message, remedy string) {
+			t.problem(problem.IstioUnsupported, o, field+name, message, remedy)
+		}
+		p := in.GetPort()
+		n := p.GetNumber()
+		if n < 1 || n > 65535 || seen[n] {
+			t.problem(problem.SchemaInvalid, o, field+".port.number", at("%d is no port, or is given twice; the entry is ignored", n), "give each port once, from 1 to 65535")
+			continue
+		}
+		seen[n] = true
+		out = append(out, mesh.Port{Number: uint16(n), Name: p.GetName(), Protocol: t.sidecarProtocol(p, o, field)})
+		if in.Bind != "" {
+			unsupported(".bind", at("connections to port %d are received at every address of the workload", n), "remove the field")
+		}
+		if in.CaptureMode == networking.CaptureMode_NONE {
+			unsupported(".captureMode", "the proxy does not listen for itself; the port is captured as all others are", "exclude the port with traffic.sidecar.istio.io/excludeInboundPorts")
+		}
+		if in.DefaultEndpoint != "" {
+			t.defaultEndpoint(in.DefaultEndpoint, n, o, field+".defaultEndpoint")
+		}
+		if in.Tls != nil {
+			unsupported(".tls", "the proxy does not terminate TLS of clients outside of the mesh; such connections are handed to the application as they are", "terminate TLS in the application")
+		}
+		if in.ConnectionPool != nil {
+			unsupported(".connectionPool", "connections to the port are not limited by it", "limit clients by connectionPool of a DestinationRule")
+		}
+	}
+	return out
+}
+
+// defaultEndpoint tells where connections are not handed to what is named.
+func (t *translator) defaultEndpoint(text string, port uint32, o mesh.Origin, field string) {
+	if strings.HasPrefix(text, "unix:") {
+		t.problem(problem.IstioUnsupported, o, field, "connections are handed to ports only, not to sockets of a file system; they go to the port that was dialled", "let the application listen at the port")
+		return
+	}
+	a, err := netip.ParseAddrPort(text)
+	switch {
+	case err != nil || !a.Addr().IsLoopback() && !a.Addr().IsUnspecified():
+		t.problem(problem.SchemaInvalid, o, field, at("%q is neither an address and port of the workload nor a socket; connections go to the port that was dialled", text), "write 127.0.0.1:PORT or 0.0.0.0:PORT")
+	case uint32(a.Port()) != port:
+		t.problem(problem.IstioUnsupported, o, field, at("connections are handed to port %d, which was dialled, and not to port %d", port, a.Port()), "let the Service's targetPort be that port")
+	case a.Addr().IsLoopback():
+		t.problem(problem.IstioUnsupported, o, field, "connections are handed to the address that was dialled, not to the loopback address", at("let the application listen at 0.0.0.0:%d", port))
+	}
+}
+
+// sidecarProtocol reads the protocol of a port; nothing that is known means to
+// find out.
+func (t *translator) sidecarProtocol(p *networking.SidecarPort, o mesh.Origin, field string) mesh.Protocol {
+	if p.GetTargetPort() != 0 { //nolint:staticcheck // deprecated, and told
+		t.problem(problem.IstioUnsupported, o, field+".port.targetPort", "the field has no meaning", "remove it")
+	}
+	out := protocolOf(&networking.ServicePort{Name: p.GetName(), Protocol: p.GetProtocol()})
+	if out == mesh.Detect && p.GetProtocol() != "" {
+		t.problem(problem.SchemaWarning, o, field+".port.protocol", at("%q is no protocol; the first bytes of a connection decide", p.GetProtocol()), "use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS")
+	}
+	return out
+}
+
+// egress reads one entry of the list of what is seen.
 func (t *translator) egress(in *networking.IstioEgressListener, namespace string, o mesh.Origin, field string) mesh.Egress {
 	var e mesh.Egress
-	if p := in.Port.GetNumber(); p > 0 && p <= 65535 {
-		e.Port = uint16(p)
+	if p := in.Port; p != nil {
+		if n := p.Number; n > 0 && n <= 65535 {
+			e.Port = uint16(n)
+		} else if n != 0 {
+			t.problem(problem.SchemaInvalid, o, field+".port.number", at("%d is no port; the hosts are seen at every port", n), "give one from 1 to 65535")
+		}
+		if t.sidecarProtocol(p, o, field) != mesh.Detect {
+			said := problem.New(problem.IstioUnsupported, o, field+".port", "the protocol of the port is what each host's own port declares", "declare it there")
+			said.Severity = mesh.Info
+			t.report(said)
+		}
 	}
-	if in.Bind != "" || in.CaptureMode == networking.CaptureMode_NONE {
+	if in.Bind != "" {
 		t.problem(problem.IstioUnsupported, o, field+".bind", "proxies do not listen for themselves; the hosts are seen as without the field", "remove the field")
+	}
+	if in.CaptureMode == networking.CaptureMode_NONE {
+		t.problem(problem.IstioUnsupported, o, field+".captureMode", "proxies do not listen for themselves; connections to the hosts are captured as all others are", "remove the field")
 	}
 	for i, h := range in.Hosts {
 		ns, host, ok := strings.Cut(h, "/")
@@ -65,13 +144,15 @@ func (t *translator) egress(in *networking.IstioEgressListener, namespace string
 			t.problem(problem.SchemaInvalid, o, at("%s.hosts[%d]", field, i), at("%q is not of the form namespace/host; it is ignored", h), "write for instance ./* or istio-system/*")
 			continue
 		}
-		switch ns {
-		case ".":
+		// A tilde takes hosts out again; alone it stands for all namespaces.
+		ns, not := strings.CutPrefix(ns, "~")
+		switch {
+		case ns == ".":
 			ns = namespace
-		case "~":
-			continue
+		case not && ns == "":
+			ns = "*"
 		}
-		e.Hosts = append(e.Hosts, mesh.EgressHost{Namespace: ns, Host: host})
+		e.Hosts = append(e.Hosts, mesh.EgressHost{Namespace: ns, Host: host, Not: not})
 	}
 	return e
 }

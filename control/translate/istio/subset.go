@@ -1,6 +1,8 @@
 package istio
 
 import (
+	"cmp"
+
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -19,7 +21,7 @@ func (t *translator) subsets() {
 	}
 	check := func(b *mesh.Backend, o mesh.Origin, what string) {
 		if b.Subset != "" && b.Invalid == "" && !known[key{b.Service, b.Subset}] {
-			t.problem(problem.ReferenceMissing, o, "spec", at("no DestinationRule has the %s %s of %s; its share of the requests is answered 500", what, b.Subset, b.Service), "add the subset to a DestinationRule of the host")
+			t.problem(problem.ReferenceMissing, o, cmp.Or(o.Field, "spec"), at("no DestinationRule has the %s %s of %s; its share of the requests is answered 500", what, b.Subset, b.Service), "add the subset to a DestinationRule of the host")
 		}
 	}
 	for _, r := range t.out.Routes {
@@ -28,7 +30,7 @@ func (t *translator) subsets() {
 				check(&r.Rules[i].Backends[j], r.Rules[i].Origin, "subset")
 			}
 			for j := range r.Rules[i].Mirrors {
-				check(&r.Rules[i].Mirrors[j].Backend, r.Rules[i].Origin, "mirror subset")
+				check(&r.Rules[i].Mirrors[j].Backend, r.Rules[i].Mirrors[j].Origin, "mirror subset")
 			}
 		}
 		for i := range r.TCP {

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"errors"
 	"net/netip"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -8,6 +9,8 @@ import (
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/mesh"
 )
+
+var errZone = errors.New("an address with a zone")
 
 // tcpRules are the tls and tcp rules of the VirtualServices of a host for one
 // port. Those of tls match by the name in the application's own TLS; where no
@@ -40,6 +43,7 @@ func (t *translator) tcpRules(s *mesh.Service, port *mesh.Port, list []*virtual)
 					t.problem(problem.SchemaInvalid, v.origin(), where+".sniHosts", "no name is given; the match is not in effect", "name what the clients ask for")
 					continue
 				}
+				t.serverNames(m.SniHosts, v, where)
 				if ok {
 					rule.Matches = append(rule.Matches, mesh.TCPMatch{SNI: m.SniHosts, Subnets: subnets, Source: mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}})
 				}
@@ -58,9 +62,10 @@ func (t *translator) tcpRules(s *mesh.Service, port *mesh.Port, list []*virtual)
 					continue
 				}
 				where := at("%s.match[%d]", field, j)
-				if subnets, ok := t.subnets(m.DestinationSubnets, v.origin(), where); ok {
+				client, known := t.client(m, v.origin(), where)
+				if subnets, ok := t.subnets(m.DestinationSubnets, v.origin(), where); ok && known {
 					some = true
-					rule.Matches = append(rule.Matches, mesh.TCPMatch{Subnets: subnets, Source: mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}})
+					rule.Matches = append(rule.Matches, mesh.TCPMatch{Subnets: subnets, Source: client})
 				}
 			}
 			if some {
@@ -90,20 +95,53 @@ func allConnections(r *mesh.TCPRule) bool {
 func (t *translator) subnets(list []string, o mesh.Origin, where string) ([]netip.Prefix, bool) {
 	var out []netip.Prefix
 	for i, s := range list {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			var a netip.Addr
-			if a, err = netip.ParseAddr(s); err == nil {
-				p = netip.PrefixFrom(a, a.BitLen())
-			}
-		}
-		if err != nil {
-			t.problem(problem.SchemaInvalid, o, at("%s.destinationSubnets[%d]", where, i), at("%q is no address or subnet; the match is not in effect", s), "write one such as 10.0.0.0/8")
+		p, ok := t.subnet(s, o, at("%s.destinationSubnets[%d]", where, i))
+		if !ok {
 			return nil, false
 		}
-		out = append(out, p.Masked())
+		out = append(out, p)
 	}
 	return out, true
+}
+
+// subnet reads an address or a subnet; false means that the match cannot hold.
+func (t *translator) subnet(s string, o mesh.Origin, field string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, e := netip.ParseAddr(s)
+		if p, err = netip.PrefixFrom(a, a.BitLen()), e; a.Zone() != "" {
+			err = errZone
+		}
+	}
+	if err != nil {
+		t.problem(problem.SchemaInvalid, o, field, at("%q is no address or subnet; the match is not in effect", s), "write one such as 10.0.0.0/8")
+		return netip.Prefix{}, false
+	}
+	return p.Masked(), true
+}
+
+// client reads what a match says of who connects.
+func (t *translator) client(m *networking.L4MatchAttributes, o mesh.Origin, where string) (mesh.ClientMatch, bool) {
+	out := mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}
+	ok := true
+	if m.SourceSubnet != "" {
+		out.Subnet, ok = t.subnet(m.SourceSubnet, o, where+".sourceSubnet")
+	}
+	return out, ok
+}
+
+// serverNames tells of names that the VirtualService is not for: a client that
+// asks for one has not dialled its host.
+func (t *translator) serverNames(list []string, v *virtual, where string) {
+	for i, name := range list {
+		inside := false
+		for _, h := range v.item.Obj.Spec.Hosts {
+			inside = inside || mesh.HostCovers(h, name) || mesh.HostCovers(t.hosts.name(h, v.item.Obj.Namespace), name)
+		}
+		if !inside {
+			t.problem(problem.SchemaWarning, v.origin(), at("%s.sniHosts[%d]", where, i), at("%s is not within spec.hosts; it is compared all the same", name), "name it in spec.hosts too")
+		}
+	}
 }
 
 func (t *translator) tcpBackends(list []*networking.RouteDestination, v *virtual, field string, s *mesh.Service, port *mesh.Port) []mesh.Backend {

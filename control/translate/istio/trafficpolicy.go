@@ -39,7 +39,8 @@ func (c *converter) of(part string, has func(parts) bool) mesh.Origin {
 }
 
 func (c *converter) problem(code problem.Code, field, message, remedy string) {
-	c.t.problem(code, c.origin(), field, message, remedy)
+	o, where := saidBy(c.rules, field)
+	c.t.problem(code, o, where, message, remedy)
 }
 
 // parts are the units that a subset or port may replace.
@@ -124,7 +125,7 @@ func (c *converter) ports(p *networking.TrafficPolicy) []mesh.PortPolicy {
 
 func (c *converter) subset(s *networking.Subset, top *networking.TrafficPolicy, from *rule) mesh.Subset {
 	own := *c
-	own.rules = []*rule{from}
+	own.rules = append([]*rule{from}, c.rules...)
 	field := at("spec.subsets[%s].trafficPolicy", s.Name)
 	own.said = append([]saying{{partsOf(s.TrafficPolicy), from.subset(s.Name, ".trafficPolicy")}}, c.said...)
 	out := mesh.Subset{Name: s.Name, Labels: s.Labels, Origin: from.subset(s.Name, ""), Policy: own.convert(partsOf(top).over(s.TrafficPolicy), field)}
@@ -139,7 +140,7 @@ func (c *converter) convert(p parts, field string) mesh.Policy {
 	out := mesh.Policy{Balancing: c.balancing(p.lb, field+".loadBalancer"), Pool: c.pool(p.pool, field+".connectionPool"),
 		Outlier: c.outlier(p.outlier, field+".outlierDetection"), TLS: c.tls(p.tls, field+".tls")}
 	if b := p.budget; b != nil {
-		out.RetryBudget = &mesh.ConcurrencyBudget{Percent: 20, MinConcurrency: 3}
+		out.RetryBudget = &mesh.ConcurrencyBudget{Percent: 20, MinConcurrency: 3, Origin: c.of("retryBudget", func(p parts) bool { return p.budget != nil })}
 		if b.Percent != nil {
 			out.RetryBudget.Percent = b.Percent.Value
 		}

@@ -18,12 +18,14 @@ import (
 func Translate(w *world.World, services fragment.Services, settings mesh.Settings) fragment.Fragment {
 	t := &translator{w: w, settings: settings, told: map[string]bool{}}
 	t.hosts = newHosts(services, settings.ClusterDomain)
+	t.readWorkloads()
 	t.serviceEntries()
 	t.hosts.seal()
 	t.virtualServices()
 	t.destinationRules()
 	t.subsets()
 	t.sidecars()
+	t.telemetries()
 	return t.out
 }
 
@@ -32,6 +34,8 @@ type translator struct {
 	settings mesh.Settings
 	hosts    *hosts
 	out      fragment.Fragment
+	// workloads are the WorkloadEntries, the oldest first.
+	workloads []workload
 	// told keeps what is found for several ports or scopes to one problem.
 	told map[string]bool
 }

@@ -36,10 +36,10 @@ func holds(m *linkerdapi.ResponseMatch, status int32) bool {
 }
 
 // classes writes each condition as ranges of statuses.
-func classes(list []linkerdapi.ResponseClass) []mesh.ResponseClass {
+func classes(list []linkerdapi.ResponseClass, o mesh.Origin) []mesh.ResponseClass {
 	var out []mesh.ResponseClass
 	for i := range list {
-		c := mesh.ResponseClass{Failure: list[i].IsFailure}
+		c := mesh.ResponseClass{Failure: list[i].IsFailure, Origin: o}
 		for s := int32(minStatus); s <= maxStatus; s++ {
 			if !holds(list[i].Condition, s) {
 				continue

@@ -130,7 +130,7 @@ func TestClasses(t *testing.T) {
 	if on, statuses = failures(nil); !slices.Contains(on, mesh.On5xx) || statuses != nil {
 		t.Errorf("%v %v", on, statuses)
 	}
-	if got := classes(list); len(got) != 2 || len(got[1].Statuses) != 2 || got[1].Statuses[1] != (mesh.StatusRange{Min: 500, Max: 599}) {
+	if got := classes(list, mesh.Origin{}); len(got) != 2 || len(got[1].Statuses) != 2 || got[1].Statuses[1] != (mesh.StatusRange{Min: 500, Max: 599}) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -21,11 +21,16 @@ import (
 func (t *translator) policyRoutes() {
 	entries, origins := map[target][]httproute.Entry{}, map[target][]mesh.Origin{}
 	for _, item := range byAge(t.w.PolicyRoutes) {
-		targets := t.parents(item)
-		if len(targets) == 0 {
+		targets, parents := t.parents(item)
+		if len(parents) == 0 {
 			continue
 		}
-		list := t.rules(item)
+		list, refs := t.rules(item)
+		for i := range parents {
+			parents[i].ResolvedRefs = refs
+		}
+		t.out.Statuses = append(t.out.Statuses, fragment.RouteStatus{Kind: string(world.KindPolicyRoute), Route: mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Name},
+			Generation: item.Obj.Generation, UID: string(item.Obj.UID), Parents: parents})
 		for _, tg := range targets {
 			if _, known := t.routed[tg]; !known {
 				t.routed[tg] = item.Origin
@@ -34,29 +39,19 @@ func (t *translator) policyRoutes() {
 			origins[tg] = append(origins[tg], item.Origin)
 		}
 	}
-	targets := make([]target, 0, len(origins))
-	for tg := range origins {
-		targets = append(targets, tg)
-	}
-	sort.Slice(targets, func(i, j int) bool {
-		a, b := targets[i], targets[j]
-		switch {
-		case a.service != b.service:
-			return a.service.Less(b.service)
-		case a.port != b.port:
-			return a.port < b.port
-		}
-		return a.scope < b.scope
-	})
-	for _, tg := range targets {
-		r := &mesh.Route{Service: tg.service, Port: tg.port, Scope: tg.scope, Rules: httproute.Order(entries[tg])}
+	sort.Slice(t.out.Statuses, func(i, j int) bool { return t.out.Statuses[i].Route.Less(t.out.Statuses[j].Route) })
+	for _, tg := range fragment.Targets(origins) {
+		r := &mesh.Route{Service: tg.Service, Port: tg.Port, Scope: tg.Scope, Rules: httproute.Order(entries[tg])}
 		t.out.Routes = append(t.out.Routes, fragment.Route{Route: r, Origins: origins[tg]})
 	}
 }
 
-// parents finds the service ports to which a route is attached.
-func (t *translator) parents(item world.Item[*linkerdapi.HTTPRoute]) []target {
-	var out []target
+// noMatchingParent is why Linkerd does not accept a route.
+const noMatchingParent = "NoMatchingParent"
+
+// parents finds the service ports to which a route is attached, and what becomes
+// of each parent that is a Service.
+func (t *translator) parents(item world.Item[*linkerdapi.HTTPRoute]) (out []target, parents []fragment.ParentStatus) {
 	seen := map[target]bool{}
 	for i := range item.Obj.Spec.ParentRefs {
 		ref, where := &item.Obj.Spec.ParentRefs[i], at("spec.parentRefs[%d]", i)
@@ -67,7 +62,16 @@ func (t *translator) parents(item world.Item[*linkerdapi.HTTPRoute]) []target {
 		if ref.Namespace != nil && *ref.Namespace != "" {
 			svc.Namespace = string(*ref.Namespace)
 		}
+		parents = append(parents, fragment.ParentStatus{Index: i, Service: svc, Accepted: fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonAccepted)}})
+		status := &parents[len(parents)-1]
+		if ref.Port != nil && *ref.Port > 0 && *ref.Port <= 65535 {
+			status.Port = uint16(*ref.Port)
+		}
+		if ref.SectionName != nil {
+			status.SectionName = string(*ref.SectionName)
+		}
 		deny := func(c problem.Code, field, message, remedy string) {
+			status.Accepted = fragment.Condition{Reason: noMatchingParent, Message: message}
 			t.problem(c, item.Origin, where+field, message+"; the route is not in effect there", remedy)
 		}
 		s := t.services[svc]
@@ -89,7 +93,7 @@ func (t *translator) parents(item world.Item[*linkerdapi.HTTPRoute]) []target {
 				continue
 			}
 			named = true
-			if tg := (target{svc, p.Number, scope}); p.Protocol.MayBeHTTP() {
+			if tg := (target{Service: svc, Port: p.Number, Scope: scope}); p.Protocol.MayBeHTTP() {
 				http = true
 				if !seen[tg] {
 					seen[tg] = true
@@ -107,15 +111,22 @@ func (t *translator) parents(item world.Item[*linkerdapi.HTTPRoute]) []target {
 	if len(out) > 0 && len(item.Obj.Spec.Hostnames) > 0 {
 		t.problem(problem.HostnamesIgnored, item.Origin, "spec.hostnames", "routes of a Service apply to all requests to it; the hostnames are ignored", "remove spec.hostnames")
 	}
-	return out
+	return out, parents
 }
 
 // core says whether a group is that of Services, which policy.linkerd.io lets
 // be written as core.
 func core(g gwv1.Group) bool { return g == "" || g == "core" }
 
-func (t *translator) rules(item world.Item[*linkerdapi.HTTPRoute]) []httproute.Entry {
-	report := func(c problem.Code, field, message, remedy string) { t.problem(c, item.Origin, field, message, remedy) }
+// rules reads the rules, and whether all that they name is there.
+func (t *translator) rules(item world.Item[*linkerdapi.HTTPRoute]) ([]httproute.Entry, fragment.Condition) {
+	refs := fragment.Condition{Status: true, Reason: string(gwv1.RouteReasonResolvedRefs)}
+	report := func(c problem.Code, field, message, remedy string) {
+		if reason := unresolved[c]; reason != "" && refs.Status {
+			refs = fragment.Condition{Reason: string(reason), Message: field + ": " + message}
+		}
+		t.problem(c, item.Origin, field, message, remedy)
+	}
 	annotated, _, problems := annotation.Policy(item.Obj.Annotations, item.Origin)
 	for _, p := range problems {
 		report(problem.Code(p.Code), p.Field, p.Message, p.Remedy)
@@ -132,8 +143,11 @@ func (t *translator) rules(item world.Item[*linkerdapi.HTTPRoute]) []httproute.E
 			out = append(out, httproute.Entry{Match: m, Rule: rule})
 		}
 	}
-	return out
+	return out, refs
 }
+
+// unresolved are the problems of what a rule names.
+var unresolved = map[problem.Code]gwv1.RouteConditionReason{problem.RouteBackend: gwv1.RouteReasonBackendNotFound, problem.RouteBackendKind: gwv1.RouteReasonInvalidKind}
 
 // rule reads one rule but for its matches. One with a filter that cannot be
 // done has no backends, so that its requests are answered 500.
@@ -177,15 +191,15 @@ func (t *translator) filters(list []gwv1.HTTPRouteFilter, where string, report h
 	ok := true
 	for i := range list {
 		f, fw := &list[i], at("%s.filters[%d]", where, i)
-		change, into := f.RequestHeaderModifier, request
+		change, into, name := f.RequestHeaderModifier, request, ".requestHeaderModifier"
 		if f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier {
-			change, into = f.ResponseHeaderModifier, response
+			change, into, name = f.ResponseHeaderModifier, response, ".responseHeaderModifier"
 		}
 		switch {
 		case f.Type == gwv1.HTTPRouteFilterRequestRedirect && f.RequestRedirect != nil && redirect != nil:
 			*redirect = httproute.Redirect(f.RequestRedirect)
 		case (f.Type == gwv1.HTTPRouteFilterRequestHeaderModifier || f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier) && change != nil && into.IsZero():
-			h, good := httproute.Headers(change, fw, report)
+			h, good := httproute.Headers(change, fw+name, report)
 			*into, ok = h, ok && good
 		default:
 			report(problem.UnsupportedFilter, fw+".type", at("the filter %s cannot be done here, says nothing, or is given twice; requests that would pass it are answered 500", f.Type), "remove the filter, or use an HTTPRoute of the Gateway API")

@@ -23,7 +23,7 @@ func (t *translator) overrides(p profile, general map[mesh.Ref]profile) {
 				continue
 			}
 		}
-		tg := target{p.service.Ref, port.Number, p.scope}
+		tg := target{Service: p.service.Ref, Port: port.Number, Scope: p.scope}
 		if by, taken := t.routed[tg]; taken {
 			t.problem(problem.OutrankedLinkerd, p.item.Origin, "spec.dstOverrides", at("port %d of service %s follows %s instead", port.Number, p.service.Ref, by), "remove one of the two")
 			continue

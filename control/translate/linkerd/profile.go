@@ -39,7 +39,7 @@ func (t *translator) profiles() {
 	for _, p := range list {
 		if p.scope != "" {
 			if g, ok := general[p.service.Ref]; ok {
-				t.problem(problem.ProfileReplacedForSome, g.item.Origin, "", at("for clients of namespace %s %s takes its place", p.scope, p.item.Origin), "")
+				t.problem(problem.ProfileReplacedForSome, g.item.Origin, "metadata.name", at("for clients of namespace %s %s takes its place", p.scope, p.item.Origin), "")
 			}
 		}
 		t.profile(p, general)
@@ -78,7 +78,7 @@ func (t *translator) profile(p profile, general map[mesh.Ref]profile) {
 	if len(spec.Routes) == 0 && p.scope != "" {
 		// It says nothing, and so takes what the general one says away.
 		for _, port := range ports {
-			t.out.Overlays = append(t.out.Overlays, fragment.Overlay{Service: p.service.Ref, Port: port.Number, Scope: p.scope, Origin: o,
+			t.out.Overlays = append(t.out.Overlays, fragment.Overlay{Service: p.service.Ref, Port: port.Number, Scope: p.scope, Origin: o, Field: "metadata.name",
 				Created: p.item.Obj.CreationTimestamp.Time, Code: string(problem.PolicySaidElsewhere), Name: defaultName, Group: group})
 		}
 	}
@@ -113,7 +113,7 @@ func budgetOf(spec *linkerdapi.ProfileSpec) *mesh.RetryBudget {
 
 func (t *translator) routePolicy(r *linkerdapi.Route, where string, o mesh.Origin, budget *mesh.RetryBudget) mesh.RoutePolicy {
 	var p mesh.RoutePolicy
-	p.Classes = classes(r.ResponseClasses)
+	p.Classes = classes(r.ResponseClasses, o.At(where+".responseClasses"))
 	// 0 is Linkerd's word for none said.
 	if d, _ := time.ParseDuration(r.Timeout); d > 0 {
 		p.Timeouts = mesh.Timeouts{Request: mesh.After(d), Origin: o.At(where + ".timeout")}

@@ -27,11 +27,7 @@ func Translate(w *world.World, services fragment.Services) fragment.Fragment {
 }
 
 // target is where routes are in effect.
-type target struct {
-	service mesh.Ref
-	port    uint16
-	scope   string
-}
+type target = fragment.Target
 
 type translator struct {
 	w        *world.World
