@@ -5,6 +5,9 @@ GO      ?= go
 LDFLAGS  = -s -w -X github.com/weftmesh/weft/internal/version.version=$(VERSION)
 PROGRAMS = weft weft-control weft-proxy weft-init
 CLUSTER  = $(GO) run ./e2e/cluster/cmd
+# What runs tests. VERDICT='-skips FILE' also fails on tests that were skipped for
+# want of something, but for those in the file.
+TEST     = $(if $(VERDICT),$(GO) run ./e2e/verdict $(VERDICT) --,$(GO) test)
 
 export CGO_ENABLED = 0
 
@@ -24,8 +27,8 @@ images: build ## write the container images, as OCI archives, into dist/images
 test: ## go vet, the laws of the tree and all unit tests; needs Go alone
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./e2e/...
-	$(GO) test $$($(GO) list ./... | grep -vE '/(local|bench|e2e)(/|$$)')
-	$(GO) test -p 1 ./local/... ./bench/... ./e2e/... # whole programs under load: one after the other
+	$(TEST) $$($(GO) list ./... | grep -vE '/(local|bench|e2e)(/|$$)')
+	$(TEST) -p 1 ./local/... ./bench/... ./e2e/... # whole programs under load: one after the other
 
 lint: ## gofmt, and golangci-lint if it is installed (rules: .golangci.yml)
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -46,7 +49,7 @@ cluster-down: ## end it, leaving nothing
 	$(CLUSTER) down
 
 e2e: images ## run the suites on a real cluster, which is started and ended (Linux, root)
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 40m ./e2e/...
+	$(TEST) -tags e2e -count=1 -p 1 -parallel 4 -timeout 40m ./e2e/cluster/... ./e2e/suite/...
 
 conformance: images ## run the Gateway API's own suite for meshes on a real cluster (SUITE= for switches: -run TEST, -suite v1.7.0)
 	$(GO) run ./e2e/conformance $(SUITE)

@@ -102,11 +102,7 @@ type envoyPort struct {
 
 // Envoy starts the two as the given Envoy.
 func (w *World) Envoy(ctx context.Context, name, bin string, form EnvoyForm) (*Pair, error) {
-	in, err := w.kindPorts(app.Kinds())
-	if err != nil {
-		return nil, err
-	}
-	out, err := w.kindPorts(app.Kinds())
+	in, out, err := w.sidecarPorts(app.Kinds())
 	if err != nil {
 		return nil, err
 	}

@@ -52,11 +52,7 @@ func (w *World) Prototype(ctx context.Context, name, sources string, x Prototype
 			return nil, err
 		}
 	}
-	in, err := w.kindPorts(x.kinds)
-	if err != nil {
-		return nil, err
-	}
-	out, err := w.kindPorts(x.kinds)
+	in, out, err := w.sidecarPorts(x.kinds)
 	if err != nil {
 		return nil, err
 	}

@@ -105,11 +105,7 @@ func (w *World) HAProxy(ctx context.Context, name string) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := w.kindPorts(app.Kinds())
-	if err != nil {
-		return nil, err
-	}
-	out, err := w.kindPorts(app.Kinds())
+	in, out, err := w.sidecarPorts(app.Kinds())
 	if err != nil {
 		return nil, err
 	}

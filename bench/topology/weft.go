@@ -34,11 +34,7 @@ func (w *World) Weft(ctx context.Context, name string, bin Programs) (_ *Pair, e
 	if err != nil {
 		return nil, err
 	}
-	in, err := w.kindPorts(app.Kinds())
-	if err != nil {
-		return nil, err
-	}
-	out, err := w.kindPorts(app.Kinds())
+	in, out, err := w.sidecarPorts(app.Kinds())
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,15 @@ func (w *World) kindPorts(kinds []app.Kind) (map[app.Kind]int, error) {
 	return m, nil
 }
 
+// sidecarPorts gives each kind a port at the inbound and at the outbound sidecar.
+func (w *World) sidecarPorts(kinds []app.Kind) (in, out map[app.Kind]int, err error) {
+	if in, err = w.kindPorts(kinds); err != nil {
+		return nil, nil, err
+	}
+	out, err = w.kindPorts(kinds)
+	return in, out, err
+}
+
 func addresses(ports map[app.Kind]int) map[app.Kind]string {
 	m := map[app.Kind]string{}
 	for k, p := range ports {

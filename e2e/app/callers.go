@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -18,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func newCaller(proto, target, method, body string, headers headerFlag, fresh bool, hold time.Duration) (caller, error) {
+func newCaller(proto, target, method, body, sni string, headers headerFlag, fresh bool, hold holding) (caller, error) {
 	switch proto {
 	case "http", "h2c":
 		var p http.Protocols
@@ -38,6 +37,12 @@ func newCaller(proto, target, method, body string, headers headerFlag, fresh boo
 		return tcpCaller{target, body, false, hold}, nil
 	case "server-first":
 		return tcpCaller{target, body, true, hold}, nil
+	case "tls":
+		return tlsCaller{target, sni}, nil
+	case "websocket":
+		return webSocketCaller{target, headers}, nil
+	case "websocket-h2":
+		return newStreamCaller(target, headers), nil
 	}
 	return nil, fmt.Errorf("unknown protocol %q", proto)
 }
@@ -67,7 +72,7 @@ func (c httpCaller) call(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	a := answer{backend: resp.Header.Get("x-backend"), version: resp.Header.Get("x-version"), code: strconv.Itoa(resp.StatusCode)}
+	a := answered(resp)
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return a, err
 	}
@@ -75,6 +80,11 @@ func (c httpCaller) call(ctx context.Context) (answer, error) {
 		return a, fmt.Errorf("status %s %s", resp.Status, resp.Header.Get("weft-proxy-error"))
 	}
 	return a, nil
+}
+
+// answered is what a response says of who sent it.
+func answered(resp *http.Response) answer {
+	return answer{backend: resp.Header.Get("x-backend"), version: resp.Header.Get("x-version"), code: strconv.Itoa(resp.StatusCode)}
 }
 
 type grpcCaller struct {
@@ -108,7 +118,7 @@ func first(m metadata.MD, key string) string {
 type tcpCaller struct {
 	address, body string
 	greeting      bool
-	hold          time.Duration // before the connection is closed
+	hold          holding // before the connection is closed
 }
 
 func (c tcpCaller) call(ctx context.Context) (answer, error) {
@@ -126,41 +136,29 @@ func (c tcpCaller) call(ctx context.Context) (answer, error) {
 	a := answer{code: "ok"}
 	r := bufio.NewReader(conn)
 	if c.greeting {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return answer{}, fmt.Errorf("greeting: %w", err)
-		}
-		if f := strings.Fields(line); len(f) >= 2 {
-			a.backend = f[1]
-			if len(f) > 2 {
-				a.version = f[2]
-			}
+		if err := a.greeted(r); err != nil {
+			return answer{}, err
 		}
 	}
-	line := strings.ReplaceAll(c.body, "\n", " ") + "\n"
-	if _, err := io.WriteString(conn, line); err != nil {
+	if err := echoes(r, conn, c.body); err != nil {
 		return answer{}, err
 	}
-	got, err := r.ReadString('\n')
-	if err != nil {
-		return answer{}, err
-	}
-	if got != line {
-		return answer{}, fmt.Errorf("sent %q, got %q back", line, got)
-	}
-	return a, wait(ctx, c.hold)
+	return a, c.hold.keep(ctx, r, conn)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		return nil
+// greeted reads the greeting of a server that speaks first.
+func (a *answer) greeted(r *bufio.Reader) error {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("greeting: %w", err)
 	}
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if f := strings.Fields(line); len(f) >= 2 {
+		a.backend = f[1]
+		if len(f) > 2 {
+			a.version = f[2]
+		}
 	}
+	return nil
 }
 
 // upgradeCaller has a connection switched to bytes, sends a line, reads it
@@ -169,7 +167,7 @@ type upgradeCaller struct {
 	client  *http.Client
 	url     string
 	headers headerFlag
-	hold    time.Duration
+	hold    holding
 }
 
 func (c upgradeCaller) call(ctx context.Context) (answer, error) {
@@ -187,17 +185,14 @@ func (c upgradeCaller) call(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	a := answer{backend: resp.Header.Get("x-backend"), version: resp.Header.Get("x-version"), code: strconv.Itoa(resp.StatusCode)}
+	a := answered(resp)
 	both, ok := resp.Body.(io.ReadWriter)
 	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
 		return a, fmt.Errorf("status %s %s", resp.Status, resp.Header.Get("weft-proxy-error"))
 	}
-	if _, err := io.WriteString(both, "hello\n"); err != nil {
+	r := bufio.NewReader(both)
+	if err := echoes(r, both, "hello"); err != nil {
 		return a, err
 	}
-	line, err := bufio.NewReader(both).ReadString('\n')
-	if err != nil || line != "hello\n" {
-		return a, fmt.Errorf("sent hello, got %q back: %w", line, err)
-	}
-	return a, wait(ctx, c.hold)
+	return a, c.hold.keep(ctx, r, both)
 }

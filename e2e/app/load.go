@@ -35,18 +35,22 @@ type tally struct {
 }
 
 // load sends requests at a constant rate, whatever the answers take, so that
-// a stall is seen as many late requests and not as fewer requests.
+// a stall is seen as many late requests and not as fewer requests. After a
+// stall of its own it sends at once what has become due meanwhile.
 func load(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("load", flag.ContinueOnError)
-	proto := fs.String("proto", "http", "http, h2c, grpc, upgrade, tcp or server-first")
-	target := fs.String("target", "", "URL for http, h2c and upgrade, host:port for the others")
+	proto := fs.String("proto", "http", "http, h2c, grpc, upgrade, websocket, websocket-h2, tcp, server-first or tls")
+	target := fs.String("target", "", "URL for http, h2c, upgrade and WebSockets, host:port for the others")
 	rate := fs.Float64("rate", 10, "requests per second")
 	span := fs.Duration("for", 10*time.Second, "how long; 0 means until SIGTERM")
 	timeout := fs.Duration("timeout", 10*time.Second, "of one request")
 	count := fs.Int("n", 0, "number of requests; 0 means as many as fit in the time")
+	most := fs.Int("most", 1<<20, "requests under way at the same time; what is due beyond that is sent as soon as others end")
 	slice := fs.Duration("timeline", 0, "also report per slice of time of this length")
 	fresh := fs.Bool("new-connections", false, "a new connection for each request")
-	hold := fs.Duration("hold", 0, "how long to keep a connection of upgrade, tcp or server-first")
+	hold := fs.Duration("hold", 0, "how long to keep a connection of upgrade, tcp or server-first; it must carry bytes still after that")
+	until := fs.String("hold-until", "", "keep such a connection until there is this file")
+	name := fs.String("sni", "", "server name of tls; empty sends none")
 	body := fs.String("body", "", "what to send")
 	method := fs.String("method", "", "HTTP method; default is GET, or POST with a body")
 	var headers headerFlag
@@ -57,24 +61,28 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	if *target == "" || *rate <= 0 {
 		return errors.New("load: -target and a positive -rate are needed")
 	}
-	c, err := newCaller(*proto, *target, *method, *body, headers, *fresh, *hold)
+	c, err := newCaller(*proto, *target, *method, *body, *name, headers, *fresh, holding{*hold, *until})
 	if err != nil {
 		return err
 	}
-	if *span > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, *span)
-		defer cancel()
+	if fit := int(span.Seconds() * *rate); *span > 0 && (*count == 0 || fit < *count) {
+		*count = max(fit, 1)
 	}
 	r := newTally(*slice)
 	var mu sync.Mutex
 	var open sync.WaitGroup
-	tick := time.NewTicker(time.Duration(float64(time.Second) / *rate))
-	defer tick.Stop()
-	for ctx.Err() == nil && (*count == 0 || r.Sent < *count) {
+	places := make(chan struct{}, *most)
+	started := time.Now()
+	for *count == 0 || r.Sent < *count {
+		due := started.Add(time.Duration(float64(r.Sent) / *rate * float64(time.Second)))
+		if wait(ctx, time.Until(due)) != nil {
+			break
+		}
+		places <- struct{}{}
 		r.Sent++
 		began := time.Now()
 		open.Go(func() {
+			defer func() { <-places }()
 			one, cancel := context.WithTimeout(context.Background(), *timeout)
 			defer cancel()
 			a, err := c.call(one)
@@ -82,10 +90,6 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 			defer mu.Unlock()
 			r.add(began, a, err)
 		})
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
 	}
 	open.Wait()
 	r.finish()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,9 @@ import (
 //	/fail/CODE      everything below /api/v1 is answered with this status; 0 ends it
 //	/stall/MS       everything below /api/v1 takes so long; 0 ends it
 //	/seen/MARK      how many requests came with x-mark: MARK
+//	/open/GATE      answers the requests that came with x-gate: GATE, now and later
+//	/busy/WHAT      how many requests wait at a gate, or how many connections are
+//	                open: gate, upgrade or tcp
 func (s *server) misbehaving(m *http.ServeMux) {
 	m.HandleFunc("/api/v1/", s.misbehave(func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode([]map[string]string{{"name": "ada"}, {"name": "grace"}}) //nolint:errcheck // the client went away
@@ -44,10 +48,44 @@ func (s *server) misbehaving(m *http.ServeMux) {
 		}
 		fmt.Fprintln(w, n)
 	})
+	m.HandleFunc("/open/{gate}", func(_ http.ResponseWriter, r *http.Request) { s.gate(r.PathValue("gate")).open() })
+	m.HandleFunc("/busy/{what}", func(w http.ResponseWriter, r *http.Request) {
+		n, ok := map[string]*atomic.Int64{"gate": &s.gated, "upgrade": &s.upgraded, "tcp": &s.flows}[r.PathValue("what")]
+		if !ok {
+			http.Error(w, "gate, upgrade or tcp is wanted", http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintln(w, n.Load())
+	})
+}
+
+// gate is shut until it is opened.
+type gate struct {
+	once sync.Once
+	done chan struct{}
+}
+
+func (g *gate) open() { g.once.Do(func() { close(g.done) }) }
+
+func (s *server) gate(name string) *gate {
+	g, _ := s.gates.LoadOrStore(name, &gate{done: make(chan struct{})})
+	return g.(*gate)
+}
+
+// wait is false when the client went away before the gate was opened.
+func (s *server) wait(r *http.Request, name string) bool {
+	s.gated.Add(1)
+	defer s.gated.Add(-1)
+	select {
+	case <-s.gate(name).done:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
 }
 
 // misbehave makes a handler fail or stall: always after a visit to /fail or
-// /stall, or as the request's own headers ask: x-delay-ms, x-status, x-reset
+// /stall, or as the request's own headers ask: x-delay-ms, x-gate, x-status, x-reset
 // (the connection or the stream is cut without an answer) and x-fail-rate (from
 // 0 to 1: so many are answered 503).
 func (s *server) misbehave(h http.HandlerFunc) http.HandlerFunc {
@@ -68,6 +106,9 @@ func (s *server) misbehave(h http.HandlerFunc) http.HandlerFunc {
 				return
 			}
 		}
+		if name := r.Header.Get("x-gate"); name != "" && !s.wait(r, name) {
+			return
+		}
 		if r.Header.Get("x-reset") != "" {
 			panic(http.ErrAbortHandler)
 		}
@@ -87,8 +128,7 @@ func (s *server) misbehave(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// upgrade takes the connection over and sends back what comes, as a WebSocket
-// server would.
+// upgrade takes the connection over and sends back what comes.
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok || r.Header.Get("upgrade") == "" {
@@ -101,6 +141,8 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
+	s.upgraded.Add(1)
+	defer s.upgraded.Add(-1)
 	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: %s\r\nx-backend: %s\r\nx-version: %s\r\n\r\n",
 		r.Header.Get("upgrade"), s.hostname, s.version)
 	io.Copy(c, buffered) //nolint:errcheck // the client went away

@@ -39,6 +39,9 @@ type server struct {
 	failing           atomic.Int32 // status that misbehave answers with; 0: behaves
 	stall             atomic.Int64 // milliseconds that misbehave takes
 	seen              sync.Map     // how often misbehave saw a mark: string to *atomic.Int64
+	gates             sync.Map     // what requests wait for: string to *gate
+	// How many requests wait at gates, and how many connections are open.
+	gated, upgraded, flows atomic.Int64
 }
 
 // serve answers until the context ends, then lets what has begun finish: new
@@ -50,6 +53,7 @@ func serve(ctx context.Context, args []string) error {
 	grpcAddr := fs.String("grpc", ":9090", "gRPC")
 	tcpAddr := fs.String("tcp", ":9000", "TCP that sends back what comes")
 	firstAddr := fs.String("server-first", ":9001", "TCP whose server speaks first")
+	tlsAddr := fs.String("tls", ":8443", "TLS, by a certificate of the server's own name; says who it is, and for which name it was asked")
 	lame := fs.Duration("lame-duck", 0, "time to keep taking connections after SIGTERM")
 	start := fs.Duration("start-delay", 0, "time until ready")
 	if err := fs.Parse(args); err != nil {
@@ -65,7 +69,7 @@ func serve(ctx context.Context, args []string) error {
 	var lc net.ListenConfig
 	var g errgroup.Group
 	for addr, serve := range map[string]func(context.Context, net.Listener) error{
-		*httpAddr: s.http, *grpcAddr: s.grpc, *tcpAddr: s.tcp, *firstAddr: s.serverFirst,
+		*httpAddr: s.http, *grpcAddr: s.grpc, *tcpAddr: s.tcp, *firstAddr: s.serverFirst, *tlsAddr: s.tls,
 	} {
 		if addr == "" {
 			continue
@@ -139,6 +143,7 @@ func (s *server) routes() http.Handler {
 		io.CopyN(w, letters{}, n) //nolint:errcheck // the client went away
 	})
 	m.HandleFunc("/upgrade", s.upgrade)
+	m.HandleFunc("/websocket/", s.webSocket)
 	s.misbehaving(m)
 	m.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.ready.Load() {
@@ -179,6 +184,8 @@ func (letters) Read(b []byte) (int, error) {
 
 func (s *server) tcp(ctx context.Context, l net.Listener) error {
 	return accept(ctx, l, func(c net.Conn) {
+		s.flows.Add(1)
+		defer s.flows.Add(-1)
 		io.Copy(c, c) //nolint:errcheck // the client went away
 	})
 }
@@ -186,9 +193,13 @@ func (s *server) tcp(ctx context.Context, l net.Listener) error {
 // serverFirst greets before it listens, as SMTP and MySQL do.
 func (s *server) serverFirst(ctx context.Context, l net.Listener) error {
 	return accept(ctx, l, func(c net.Conn) {
-		fmt.Fprintf(c, "220 %s %s\n", s.hostname, strings.ReplaceAll(s.version, " ", "_"))
+		s.greet(c)
 		io.Copy(c, c) //nolint:errcheck // the client went away
 	})
+}
+
+func (s *server) greet(w io.Writer, more ...string) {
+	fmt.Fprintln(w, strings.Join(append([]string{"220", s.hostname, strings.ReplaceAll(s.version, " ", "_")}, more...), " "))
 }
 
 func accept(ctx context.Context, l net.Listener, handle func(net.Conn)) error {

@@ -26,6 +26,7 @@ type Cluster struct {
 	Layout
 	programs Programs
 	log      io.Writer
+	client   client
 }
 
 // Up builds what is missing, removes what an earlier run left and starts the

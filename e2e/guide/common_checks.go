@@ -153,10 +153,9 @@ func (p *Pass) open(ctx context.Context, command string, shows func(get func(pat
 	})
 }
 
-// dashboard: a page opens, and what it is drawn from knows the services that
-// have traffic.
-func dashboard(ctx context.Context, p *Pass, s Step) error {
-	return p.open(ctx, s.Text, func(get func(string) (string, error)) error {
+// shows: a page opens, and what it is drawn from says all of these.
+func (p *Pass) shows(ctx context.Context, command, data, missing string, wanted ...string) error {
+	return p.open(ctx, command, func(get func(string) (string, error)) error {
 		page, err := get("")
 		if err != nil {
 			return err
@@ -164,37 +163,27 @@ func dashboard(ctx context.Context, p *Pass, s Step) error {
 		if !strings.Contains(strings.ToLower(page), "<html") {
 			return errors.New("the dashboard's address has no page")
 		}
-		data, err := get("/api/graph?namespace=production")
+		said, err := get(data)
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(data, "frontend") || !strings.Contains(data, "api") {
-			return errors.New("the dashboard does not know production's traffic")
+		for _, w := range wanted {
+			if !strings.Contains(said, w) {
+				return errors.New(missing)
+			}
 		}
 		return nil
 	})
 }
 
-// traces: a page opens, and there are traces of a request that crosses both
-// workloads.
+// dashboard: it knows the services that have traffic.
+func dashboard(ctx context.Context, p *Pass, s Step) error {
+	return p.shows(ctx, s.Text, "/api/graph?namespace=production", "the dashboard does not know production's traffic", "frontend", "api")
+}
+
+// traces: there are traces of a request that crosses both workloads.
 func traces(ctx context.Context, p *Pass, s Step) error {
-	return p.open(ctx, s.Text, func(get func(string) (string, error)) error {
-		page, err := get("")
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(strings.ToLower(page), "<html") {
-			return errors.New("the dashboard's address has no page")
-		}
-		data, err := get("/api/traces?service=api.production&limit=20")
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(data, "spanID") || !strings.Contains(data, "frontend") {
-			return errors.New("there is no trace from frontend to api")
-		}
-		return nil
-	})
+	return p.shows(ctx, s.Text, "/api/traces?service=api.production&limit=20", "there is no trace from frontend to api", "spanID", "frontend")
 }
 
 // proxyLogs: the sidecar's log can be read and says something.

@@ -202,10 +202,13 @@ func (p *Pass) rolledOut(ctx context.Context) error {
 	return nil
 }
 
+func (p *Pass) frontend() traffic.Client {
+	return traffic.Client{Cluster: p.Cluster, Namespace: "production", Target: "deploy/frontend", Container: "frontend"}
+}
+
 // load puts load on the API from the frontend.
 func (p *Pass) load(ctx context.Context, args ...string) (report.Report, error) {
-	c := traffic.Client{Cluster: p.Cluster, Namespace: "production", Target: "deploy/frontend", Container: "frontend"}
-	return c.Load(ctx, append([]string{"-target", "http://api/api/v1/users"}, args...)...)
+	return p.frontend().Load(ctx, append([]string{"-target", "http://api/api/v1/users"}, args...)...)
 }
 
 // stranger puts load on the API from outside of the mesh.

@@ -44,9 +44,20 @@ func Shell(ctx context.Context, c *cluster.Cluster, line string) (string, error)
 
 // Install installs the mesh as its README says and waits until it is ready.
 func Install(ctx context.Context, c *cluster.Cluster) error {
-	if _, err := Shell(ctx, c, "weft install --crds | kubectl apply -f -"); err != nil {
+	if err := InstallCRDs(ctx, c); err != nil {
 		return err
 	}
+	return InstallControl(ctx, c)
+}
+
+// InstallCRDs is the first part of Install.
+func InstallCRDs(ctx context.Context, c *cluster.Cluster) error {
+	_, err := Shell(ctx, c, "weft install --crds | kubectl apply -f -")
+	return err
+}
+
+// InstallControl is the second part of Install.
+func InstallControl(ctx context.Context, c *cluster.Cluster) error {
 	if _, err := Shell(ctx, c, "weft install | kubectl apply -f -"); err != nil {
 		return err
 	}
@@ -131,7 +142,7 @@ spec:
         - name: app
           image: localhost/app:e2e
           imagePullPolicy: Never
-          env: [{name: VERSION, value: %[3]s}]
+          env: [{name: VERSION, value: %[3]s}, {name: GODEBUG, value: http2xconnect=1}]
           ports: [{containerPort: 8080, name: http}, {containerPort: 9090, name: grpc}]
           readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
 ---
@@ -153,6 +164,7 @@ spec:
     - {name: tcp-first, port: 9001}
     - {name: unnamed, port: 8000, targetPort: 8080}
     - {name: mystery, port: 9999, targetPort: 9001}
+    - {name: tls, port: 443, targetPort: 8443}
 ---
 `, name, namespace, selector)
 }
@@ -164,7 +176,7 @@ kind: Pod
 metadata: {name: %s, namespace: %s}
 spec:
   terminationGracePeriodSeconds: 1
-  containers: [{name: client, image: "localhost/app:e2e", imagePullPolicy: Never, command: [/bin/busybox, sleep, "1000000"]}]
+  containers: [{name: client, image: "localhost/app:e2e", imagePullPolicy: Never, command: [/bin/busybox, sleep, "1000000"], env: [{name: GODEBUG, value: http2xconnect=1}]}]
 ---
 `, name, namespace)
 }

@@ -176,7 +176,7 @@ func (p *pod) mesh() {
 		p.t.Fatal("weft-init does not end")
 	}
 	if init.err != nil {
-		p.t.Skip("the rules cannot be set here: ", init.err, "\n", init.log)
+		p.t.Fatal("the rules cannot be set: ", init.err, "\n", init.log)
 	}
 	key, err := localtoken.LoadOrCreateKey(filepath.Join(p.w.state, "token-key.pem"))
 	if err != nil {

@@ -15,10 +15,11 @@ import (
 	"github.com/weftmesh/weft/e2e/cluster"
 )
 
-// Main is the body of a TestMain: it starts the cluster, lets prepare make it
-// ready for the package's tests, runs them and ends the cluster. It returns
-// the exit code; anything of the cluster that is left then is a failure.
-func Main(m *testing.M, prepare func(context.Context, *cluster.Cluster) error) int {
+// Main is the body of a TestMain: it starts the cluster and says where it is,
+// lets prepare make it ready for the package's tests, runs them and ends the
+// cluster. It returns the exit code; anything of the cluster that is left then
+// is a failure.
+func Main(m *testing.M, shared **cluster.Cluster, prepare func(context.Context, *cluster.Cluster) error) int {
 	l, err := cluster.DefaultLayout()
 	if err != nil {
 		return fail(err)
@@ -28,6 +29,7 @@ func Main(m *testing.M, prepare func(context.Context, *cluster.Cluster) error) i
 	if err != nil {
 		return fail(err)
 	}
+	*shared = c
 	var code int
 	if err := prepare(ctx, c); err != nil {
 		code = fail(err)
@@ -90,7 +92,7 @@ func (t *T) Kube(args ...string) string {
 // Apply applies a manifest; an error ends the test.
 func (t *T) Apply(manifest string) {
 	t.Helper()
-	if _, err := t.KubectlIn(t.Context(), strings.NewReader(manifest), "apply", "-f", "-"); err != nil {
+	if err := t.Cluster.Apply(t.Context(), manifest); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -150,10 +152,12 @@ func Dump(ctx context.Context, c *cluster.Cluster, dir string) {
 		return
 	}
 	for name, args := range map[string][]string{
-		"pods.txt":   {"get", "pods", "-A", "-o", "wide"},
-		"pods.yaml":  {"get", "pods", "-A", "-o", "yaml"},
-		"events.txt": {"get", "events", "-A", "--sort-by=.lastTimestamp"},
-		"all.txt":    {"get", "deployments,services,endpointslices,jobs,mutatingwebhookconfigurations,validatingwebhookconfigurations", "-A"},
+		"pods.txt":    {"get", "pods", "-A", "-o", "wide"},
+		"pods.yaml":   {"get", "pods", "-A", "-o", "yaml"},
+		"routes.yaml": {"get", "httproutes,grpcroutes,tlsroutes,tcproutes", "-A", "-o", "yaml"},
+		"istio.yaml":  {"get", "virtualservices,destinationrules", "-A", "-o", "yaml"},
+		"events.txt":  {"get", "events", "-A", "--sort-by=.lastTimestamp"},
+		"all.txt":     {"get", "deployments,services,endpointslices,jobs,mutatingwebhookconfigurations,validatingwebhookconfigurations", "-A"},
 	} {
 		out, err := c.Kubectl(ctx, args...)
 		if err != nil {

@@ -3,7 +3,8 @@
 // Package gateway_test holds the mesh to what the Gateway API says of routes on
 // Services where its own suite for meshes does not look: where a redirect leads,
 // what a rewritten request looks like to the application, mirrors, CORS,
-// timeouts, retries, and the status of routes.
+// timeouts, retries, WebSockets, connections, and the status of routes; and to
+// what Istio's rules say of retries and ejection on the same beds.
 package gateway_test
 
 import (
@@ -14,6 +15,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +30,32 @@ import (
 // shared is the cluster of this package; the mesh is installed on it.
 var shared *cluster.Cluster
 
-func TestMain(m *testing.M) {
-	os.Exit(clustertest.Main(m, func(ctx context.Context, c *cluster.Cluster) error {
-		shared = c
-		return meshtest.Prepare(ctx, c)
-	}))
+func TestMain(m *testing.M) { os.Exit(clustertest.Main(m, &shared, prepare)) }
+
+// prepare also installs the experimental channel's HTTPRoute, for it has retries.
+// It does so before the mesh is there: for a while after a CRD was changed, the
+// API server goes on to show those who watch its objects the fields of the old one.
+func prepare(ctx context.Context, c *cluster.Cluster) error {
+	if err := meshtest.Load(ctx, c); err != nil {
+		return err
+	}
+	if err := meshtest.InstallCRDs(ctx, c); err != nil {
+		return err
+	}
+	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api")
+	list.Dir = c.Source
+	out, err := list.Output()
+	if err != nil {
+		return err
+	}
+	crd := filepath.Join(strings.TrimSpace(string(out)), "config", "crd", "experimental", "gateway.networking.k8s.io_httproutes.yaml")
+	if _, err := c.Kubectl(ctx, "delete", "validatingadmissionpolicybinding", "safe-upgrades.gateway.networking.k8s.io", "--ignore-not-found"); err != nil {
+		return err
+	}
+	if _, err := c.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", crd); err != nil {
+		return err
+	}
+	return meshtest.InstallControl(ctx, c)
 }
 
 const limit = 20 * time.Second
@@ -46,14 +70,9 @@ type bed struct {
 func newBed(t *testing.T, ns string) *bed {
 	t.Helper()
 	c := clustertest.On(t, shared)
-	c.Namespace(ns, meshtest.Inject)
-	c.Apply(strings.Join([]string{
-		meshtest.App{Name: "v1", Namespace: ns, Version: "v1", Service: "api"}.YAML(), meshtest.App{Name: "v2", Namespace: ns, Version: "v2", Service: "api"}.YAML(),
-		meshtest.Service("v1", ns, "app: api, version: v1"), meshtest.Service("v2", ns, "app: api, version: v2"), meshtest.Client("client", ns),
-	}, "---\n"))
-	c.Rollout(ns, "v1", "v2")
-	c.Kube("-n", ns, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
-	return &bed{T: c, ns: ns, client: meshtest.From(shared, ns, "client")}
+	client := meshtest.Meshed(c, ns, meshtest.App{Name: "v1", Namespace: ns, Version: "v1", Service: "api"}.YAML(), meshtest.App{Name: "v2", Namespace: ns, Version: "v2", Service: "api"}.YAML(),
+		meshtest.Service("v1", ns, "app: api, version: v1"), meshtest.Service("v2", ns, "app: api, version: v2"))
+	return &bed{T: c, ns: ns, client: client}
 }
 
 // route applies an HTTPRoute on the Service api with these rules, as JSON or
@@ -125,6 +144,7 @@ func status(r *http.Response, want int) error {
 }
 
 func TestRedirectsLeadWhereTheySay(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "redirects")
 	redirect := func(path, fields string) string {
 		return `{matches: [{path: {type: PathPrefix, value: ` + path + `}}], filters: [{type: RequestRedirect, requestRedirect: {` + fields + `}}]}`
@@ -155,6 +175,7 @@ func TestRedirectsLeadWhereTheySay(t *testing.T) {
 }
 
 func TestRewritesReachTheApplication(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "rewrites")
 	rewrite := func(path, fields string) string {
 		return `{matches: [{path: {type: PathPrefix, value: ` + path + `}}], filters: [{type: URLRewrite, urlRewrite: {` + fields + `}}], backendRefs: [{name: v1, port: 80}]}`

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 )
 
 func TestMethodsAndTimeouts(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "timeouts")
 	b.route("timeouts", `
     - {matches: [{method: POST}], backendRefs: [{name: v2, port: 80}]}
@@ -38,15 +37,15 @@ func TestMethodsAndTimeouts(t *testing.T) {
 	b.get(request("GET", "/delay/100", "api"), version("v1"))
 	b.get(request("GET", "/delay/700", "api"), version("v1"))
 	for _, target := range []string{"/delay/2000", "/delay/3000"} {
-		began := time.Now()
-		r, _, err := b.exchange("api", "80", request("GET", target, "api"))
-		if took := time.Since(began); err != nil || r.StatusCode != 504 || took > 1900*time.Millisecond {
-			t.Errorf("%s: %v after %v, %v", target, r, took, err)
+		r, err := b.client.Load(b.Context(), "-target", "http://api"+target, "-n", "1")
+		if err != nil || r.Codes["504"] != 1 || r.Max > 1900 {
+			t.Errorf("%s: %v after %.0f ms: %v", target, r.Codes, r.Max, err)
 		}
 	}
 }
 
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "cors")
 	b.route("cors", `
     - filters: [{type: CORS, cors: {allowOrigins: ["https://*.shop.example", "http://a.example"], allowMethods: [GET, PUT], allowHeaders: [x-a, x-b], exposeHeaders: [x-c], allowCredentials: true, maxAge: 60}}]
@@ -79,50 +78,37 @@ func TestCORS(t *testing.T) {
 }
 
 func TestRetriesAreMadeOfTheCodesThatAreNamed(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "retries")
-	// The field is of the API's experimental channel.
-	out, err := exec.CommandContext(b.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
-	if err != nil {
-		t.Fatal(err)
+	b.route("retries", `
+    - {retry: {codes: [503], attempts: 2, backoff: 200ms}, backendRefs: [{name: v1, port: 80}]}`)
+	apps, _, err := traffic.Apps(b.Context(), b.Cluster, b.ns, "version=v1", "app")
+	if err != nil || len(apps) != 1 {
+		t.Fatal(apps, err)
 	}
-	crds := filepath.Join(strings.TrimSpace(string(out)), "config", "crd")
-	file := "gateway.networking.k8s.io_httproutes.yaml"
-	b.Kube("delete", "validatingadmissionpolicybinding", "safe-upgrades.gateway.networking.k8s.io", "--ignore-not-found")
-	b.Kube("apply", "--server-side", "--force-conflicts", "-f", filepath.Join(crds, "experimental", file))
-	t.Cleanup(func() {
-		if _, err := b.Kubectl(t.Context(), "apply", "--server-side", "--force-conflicts", "-f", filepath.Join(crds, "standard", file)); err != nil && t.Context().Err() == nil {
+	// Two retries are made, each after a pause of at least 200 ms.
+	tried := func(status string, times int, least float64) error {
+		mark := fmt.Sprintf("%s-%d", status, time.Now().UnixNano())
+		r, err := b.client.Load(b.Context(), "-target", "http://api/api/v1/users", "-n", "1", "-header", "x-status="+status, "-header", "x-mark="+mark)
+		if err != nil {
+			return err
+		}
+		seen, err := apps[0].Seen(b.Context(), mark)
+		if err == nil && (seen != times || r.Max < least || r.Codes[status] != 1) {
+			err = fmt.Errorf("a request answered with %s was seen %d times, not %d, and took %.0f ms: %v %s", status, seen, times, r.Max, r.Codes, r.Why())
+		}
+		return err
+	}
+	b.Eventually(limit, func() error { return tried("503", 3, 400) })
+	for _, status := range []string{"500", "502", "404"} {
+		if err := tried(status, 1, 0); err != nil {
 			t.Error(err)
 		}
-	})
-	b.Eventually(limit, func() error {
-		_, err := b.Kubectl(b.Context(), "explain", "httproute.spec.rules.retry")
-		return err
-	})
-	b.route("retries", `
-    - {matches: [{path: {type: PathPrefix, value: /status/503}}], retry: {codes: [503], attempts: 2, backoff: 200ms}, backendRefs: [{name: v1, port: 80}]}
-    - {matches: [{path: {type: PathPrefix, value: /status}}], retry: {codes: [503], attempts: 2, backoff: 200ms}, backendRefs: [{name: v1, port: 80}]}`)
-	timed := func(target string) time.Duration {
-		t.Helper()
-		began := time.Now()
-		r, _, err := b.exchange("api", "80", request("GET", target, "api"))
-		if err != nil || "/status/"+fmt.Sprint(r.StatusCode) != target {
-			t.Fatalf("%s: %v %v", target, r, err)
-		}
-		return time.Since(began)
-	}
-	// Two pauses of at least 200 ms tell that two retries were made.
-	b.Eventually(limit, func() error {
-		if took := timed("/status/503"); took < 400*time.Millisecond {
-			return fmt.Errorf("the answer came after %v", took)
-		}
-		return nil
-	})
-	if with, without := timed("/status/503"), timed("/status/500"); with-without < 200*time.Millisecond {
-		t.Errorf("503 took %v, and 500, which is not retried, %v", with, without)
 	}
 }
 
 func TestMirrorsGetTheirShare(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "mirrors")
 	b.route("mirrors", `
     - filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v2, port: 80}, percent: 30}}]
@@ -159,6 +145,7 @@ type condition struct {
 }
 
 func TestStatusSaysWhatTheAPIWants(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "statuses")
 	b.Apply(`
 apiVersion: gateway.networking.k8s.io/v1
@@ -190,21 +177,21 @@ spec:
 		{"grpcroute", "calls", "api Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
 		{"tcproute", "bytes", "api Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs; api Accepted=False/NoMatchingParent ResolvedRefs=True/ResolvedRefs"},
 	} {
-		b.Eventually(limit, func() error {
-			got, err := conditions(b, c.kind, c.name)
-			if err == nil && got != c.want {
-				err = fmt.Errorf("%s %s:\n%s, not\n%s", c.kind, c.name, got, c.want)
-			}
-			return err
-		})
+		b.accepted(c.kind, c.name, c.want)
 	}
 	b.get(request("GET", "/bad", "api"), func(r *http.Response, _ answer) error { return status(r, 500) })
 	// A new generation is observed.
 	b.Kube("-n", b.ns, "patch", "httproute", "mixed", "--type=json", `-p=[{"op":"remove","path":"/spec/rules/1"},{"op":"remove","path":"/spec/rules/0/backendRefs/1"},{"op":"remove","path":"/spec/parentRefs/1"}]`)
+	b.accepted("httproute", "mixed", "api Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs")
+}
+
+// accepted waits until the status of a route is as wanted.
+func (b *bed) accepted(kind, name, want string) {
+	b.Helper()
 	b.Eventually(limit, func() error {
-		got, err := conditions(b, "httproute", "mixed")
-		if want := "api Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"; err == nil && got != want {
-			err = fmt.Errorf("after the mending: %s", got)
+		got, err := conditions(b, kind, name)
+		if err == nil && got != want {
+			err = fmt.Errorf("%s %s:\n%s, not\n%s", kind, name, got, want)
 		}
 		return err
 	})

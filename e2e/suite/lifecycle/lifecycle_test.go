@@ -5,7 +5,6 @@
 package lifecycle_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -24,12 +23,7 @@ import (
 // shared is the cluster of this package, without a mesh at first.
 var shared *cluster.Cluster
 
-func TestMain(m *testing.M) {
-	os.Exit(clustertest.Main(m, func(ctx context.Context, c *cluster.Cluster) error {
-		shared = c
-		return meshtest.Load(ctx, c)
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(clustertest.Main(m, &shared, meshtest.Load)) }
 
 // TestLifecycle is one story, told in order: each part needs the one before.
 func TestLifecycle(t *testing.T) {

@@ -23,7 +23,7 @@ func TestWireShowsTLS13AndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer seen.Stop()
-	client := mesh(c, "wire", meshtest.App{Name: "api", Namespace: "wire"}.YAML())
+	client := meshtest.Meshed(c, "wire", meshtest.App{Name: "api", Namespace: "wire"}.YAML())
 	for _, p := range protocols {
 		load(c, client, "-proto", p.proto, "-target", target(p.proto, "api", p.port), "-rate", "50", "-n", "25", "-body", marker, "-header", "x-marker="+marker)
 	}
@@ -55,7 +55,7 @@ func TestWireShowsPlaintextWithoutTheMesh(t *testing.T) {
 	c := clustertest.On(t, shared)
 	c.Namespace("bare")
 	c.Apply(meshtest.App{Name: "api", Namespace: "bare"}.YAML() + meshtest.Client("client", "bare"))
-	ready(c, "bare")
+	meshtest.Settled(c, "bare")
 	seen, err := capture.Start(shared)
 	if err != nil {
 		t.Fatal(err)

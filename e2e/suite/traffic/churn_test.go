@@ -15,52 +15,81 @@ import (
 	"github.com/weftmesh/weft/e2e/cluster"
 	"github.com/weftmesh/weft/e2e/cluster/clustertest"
 	"github.com/weftmesh/weft/e2e/meshtest"
+	"github.com/weftmesh/weft/e2e/traffic"
 )
 
 // lossless makes 200 requests a second, most of them HTTP, some gRPC, while f
-// runs. Not one may fail.
-func lossless(t *clustertest.T, namespace string, span time.Duration, f func()) {
+// runs and until the Service has so many pods and none on its way out. Not one
+// may fail.
+func lossless(t *clustertest.T, namespace string, pods int, f func()) {
 	t.Helper()
 	client := meshtest.From(shared, namespace, "client")
 	var grpc report.Report
+	began := time.Now()
 	http := during(t, client, func() {
-		grpc = during(t, client, f, "-proto", "grpc", "-target", "api:9090", "-rate", "40", "-for", span.String())
-	}, "-target", "http://api/", "-rate", "160", "-for", span.String())
+		grpc = during(t, client, func() {
+			// Whatever fails, the loads are ended.
+			defer client.Run(context.WithoutCancel(t.Context()), "/bin/busybox", "killall", "-TERM", "app")
+			begun(t, client)
+			f()
+			t.Eventually(90*time.Second, func() error {
+				out, err := t.Kubectl(t.Context(), "-n", namespace, "get", "pods", "-l", "app=api", "-o", "name")
+				if n := len(strings.Fields(out)); err == nil && n != pods {
+					err = fmt.Errorf("%d pods, not %d", n, pods)
+				}
+				return err
+			})
+			time.Sleep(2 * time.Second) // more of the load, on what is left
+		}, "-proto", "grpc", "-target", "api:9090", "-rate", "40", "-for", "3m")
+	}, "-target", "http://api/", "-rate", "160", "-for", "3m")
+	span := time.Since(began)
 	for name, r := range map[string]report.Report{"HTTP": http, "gRPC": grpc} {
 		if err := r.Problem(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		t.Logf("%s: %d requests, %d failed, p99 %.1f ms, answered by %d pods", name, r.Sent, r.Failed, r.P99, len(r.Backends))
+		t.Logf("%s: %d requests in %.0f s, %d failed, p99 %.1f ms, answered by %d pods", name, r.Sent, span.Seconds(), r.Failed, r.P99, len(r.Backends))
 	}
-	if n := http.Sent; n < int(span.Seconds()*150) {
-		t.Errorf("only %d requests in %v", n, span)
+	if least := int((span - 3*time.Second).Seconds() * 150); http.Sent < least {
+		t.Errorf("only %d requests in %v", http.Sent, span)
 	}
+}
+
+// begun waits until both loads are under way.
+func begun(t *clustertest.T, client traffic.Client) {
+	t.Helper()
+	t.Eventually(limit, func() error {
+		out, err := client.Run(t.Context(), "/bin/busybox", "pidof", "app")
+		if n := len(strings.Fields(out)); err == nil && n != 2 {
+			err = fmt.Errorf("%d loads are running", n)
+		}
+		return err
+	})
 }
 
 func TestRollingRestartAndScaleDownLoseNothing(t *testing.T) {
 	c := clustertest.On(t, shared)
 	const ns = "churn"
-	mesh(c, ns, meshtest.App{Name: "api", Namespace: ns, Replicas: 3}.YAML())
+	meshtest.Meshed(c, ns, meshtest.App{Name: "api", Namespace: ns, Replicas: 3}.YAML())
 	c.Run("rolling restart", func(t *clustertest.T) {
-		lossless(t, ns, 25*time.Second, func() {
+		lossless(t, ns, 3, func() {
 			t.Kube("-n", ns, "rollout", "restart", "deployment/api")
 			t.Rollout(ns, "api")
 		})
 	})
 	c.Run("scale down", func(t *clustertest.T) {
-		lossless(t, ns, 12*time.Second, func() {
+		lossless(t, ns, 1, func() {
 			t.Kube("-n", ns, "scale", "deployment/api", "--replicas=1")
 			t.Rollout(ns, "api")
 		})
 	})
 	c.Run("scale up", func(t *clustertest.T) {
-		lossless(t, ns, 10*time.Second, func() {
+		lossless(t, ns, 3, func() {
 			t.Kube("-n", ns, "scale", "deployment/api", "--replicas=3")
 			t.Rollout(ns, "api")
 		})
 	})
 	c.Run("a pod is deleted", func(t *clustertest.T) {
-		lossless(t, ns, 12*time.Second, func() {
+		lossless(t, ns, 3, func() {
 			pod := strings.Fields(t.Kube("-n", ns, "get", "pods", "-l", "app=api", "-o", "jsonpath={.items[*].metadata.name}"))[0]
 			t.Kube("-n", ns, "delete", "pod", pod)
 		})
@@ -99,7 +128,7 @@ func returnControl(t *clustertest.T) {
 func TestControlPlaneAway(t *testing.T) {
 	c := clustertest.On(t, shared)
 	const ns = "away"
-	client := mesh(c, ns, versions(ns), meshtest.App{Name: "unknown", Namespace: ns}.YAML())
+	client := meshtest.Meshed(c, ns, versions(ns), meshtest.App{Name: "unknown", Namespace: ns}.YAML())
 	c.Apply(trafficSplit(ns, "1", "0"))
 	share(c, client, 0)
 	t.Cleanup(func() { // whatever fails below, the other tests need it
@@ -154,7 +183,7 @@ func TestFootprint(t *testing.T) {
 	for _, p := range cluster.Processes(l) {
 		before[p.PID] = true
 	}
-	mesh(c, ns, meshtest.App{Name: "api", Namespace: ns, Replicas: 2}.YAML(), services.String())
+	meshtest.Meshed(c, ns, meshtest.App{Name: "api", Namespace: ns, Replicas: 2}.YAML(), services.String())
 	const mib = 1 << 20
 	for program, most := range map[string]int64{meshtest.Proxy: 20 * mib, meshtest.Control: 80 * mib} {
 		found := 0

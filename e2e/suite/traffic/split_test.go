@@ -104,8 +104,9 @@ func unsplit(t *clustertest.T, c traffic.Client) {
 }
 
 func TestTrafficSplitOfTheGuide(t *testing.T) {
+	t.Parallel()
 	c := clustertest.On(t, shared)
-	client := mesh(c, "split", versions("split"))
+	client := meshtest.Meshed(c, "split", versions("split"))
 	unsplit(c, client)
 	c.Apply(trafficSplit("split", "900m", "100m"))
 	share(c, client, 0.1)
@@ -121,8 +122,9 @@ func TestTrafficSplitOfTheGuide(t *testing.T) {
 }
 
 func TestHTTPRouteSplitsAndMatches(t *testing.T) {
+	t.Parallel()
 	c := clustertest.On(t, shared)
-	client := mesh(c, "route", versions("route"))
+	client := meshtest.Meshed(c, "route", versions("route"))
 	c.Apply(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -152,7 +154,7 @@ spec:
 func TestChangedWeightIsInEffectWithinASecond(t *testing.T) {
 	c := clustertest.On(t, shared)
 	const ns = "quick"
-	first := mesh(c, ns, versions(ns), meshtest.Client("second", ns))
+	first := meshtest.Meshed(c, ns, versions(ns), meshtest.Client("second", ns))
 	c.Apply(trafficSplit(ns, "1", "0"))
 	share(c, first, 0)
 	second := meshtest.From(shared, ns, "second")

@@ -4,12 +4,9 @@
 package traffic_test
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weftmesh/weft/e2e/app/report"
 	"github.com/weftmesh/weft/e2e/cluster"
@@ -21,46 +18,7 @@ import (
 // shared is the cluster of this package; the mesh is installed on it.
 var shared *cluster.Cluster
 
-func TestMain(m *testing.M) {
-	os.Exit(clustertest.Main(m, func(ctx context.Context, c *cluster.Cluster) error {
-		shared = c
-		return meshtest.Prepare(ctx, c)
-	}))
-}
-
-// mesh makes a meshed namespace with a client and the given manifests, waits
-// until all is ready and checks that every pod has its sidecar.
-func mesh(t *clustertest.T, namespace string, manifests ...string) traffic.Client {
-	t.Helper()
-	t.Namespace(namespace, meshtest.Inject)
-	t.Apply(strings.Join(append(manifests, meshtest.Client("client", namespace)), "---\n"))
-	ready(t, namespace)
-	pods, err := traffic.Pods(t.Context(), t.Cluster, namespace, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pods {
-		if len(p.Sidecars()) != 1 {
-			t.Fatalf("pod %s has sidecars %v", p.Metadata.Name, p.Sidecars())
-		}
-	}
-	return meshtest.From(t.Cluster, namespace, "client")
-}
-
-func ready(t *clustertest.T, namespace string) {
-	t.Helper()
-	t.Eventually(30*time.Second, func() error { // Deployments make their pods in a moment
-		out, err := t.Kubectl(t.Context(), "-n", namespace, "get", "pods", "-o", "name")
-		if err == nil && strings.TrimSpace(out) == "" {
-			err = fmt.Errorf("no pods yet")
-		}
-		return err
-	})
-	for _, d := range strings.Fields(t.Kube("-n", namespace, "get", "deployments", "-o", "jsonpath={.items[*].metadata.name}")) {
-		t.Rollout(namespace, d)
-	}
-	t.Kube("-n", namespace, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
-}
+func TestMain(m *testing.M) { os.Exit(clustertest.Main(m, &shared, meshtest.Prepare)) }
 
 // load makes load that must not fail.
 func load(t *clustertest.T, c traffic.Client, args ...string) report.Report {
@@ -109,14 +67,16 @@ func target(proto, host, port string) string {
 }
 
 func TestEveryProtocolFlows(t *testing.T) {
+	t.Parallel()
 	c := clustertest.On(t, shared)
-	client := mesh(c, "protocols", meshtest.App{Name: "api", Namespace: "protocols", Replicas: 2}.YAML())
+	client := meshtest.Meshed(c, "protocols", meshtest.App{Name: "api", Namespace: "protocols", Replicas: 2}.YAML())
 	c.Namespace("outside")
 	c.Apply(meshtest.App{Name: "plain", Namespace: "outside"}.YAML() + meshtest.Client("client", "outside"))
-	ready(c, "outside")
+	meshtest.Settled(c, "outside")
 	stranger := meshtest.From(shared, "outside", "client")
 	for _, p := range protocols {
 		c.Run(p.name, func(t *clustertest.T) {
+			t.Parallel()
 			for what, run := range map[string]struct {
 				client traffic.Client
 				host   string
@@ -136,8 +96,9 @@ func TestEveryProtocolFlows(t *testing.T) {
 }
 
 func TestLargeBodiesAndStatusesPass(t *testing.T) {
+	t.Parallel()
 	c := clustertest.On(t, shared)
-	client := mesh(c, "bodies", meshtest.App{Name: "api", Namespace: "bodies"}.YAML())
+	client := meshtest.Meshed(c, "bodies", meshtest.App{Name: "api", Namespace: "bodies"}.YAML())
 	out, err := client.Run(t.Context(), "/bin/busybox", "sh", "-c", "/bin/busybox wget -q -O - http://api/bytes/5000000 | /bin/busybox wc -c")
 	if err != nil || strings.TrimSpace(out) != "5000000" {
 		t.Errorf("5000000 bytes were asked for, %s came: %v", out, err)
