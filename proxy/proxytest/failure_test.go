@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func TestDeadEndpointIsAvoided(t *testing.T) {
 func TestLastEndpointIsTriedWhilePenalised(t *testing.T) {
 	ca := NewCA(t)
 	w := New(t, ca, ID("web"), Options{})
-	at := nobody(t)
+	at, listen := reserved(t)
 	c := w.Cluster("api", Plain(at))
 	_, out := w.Destination("api:80", config.HTTP, Share{c, 1})
 	url := "http://" + out.String()
@@ -76,12 +78,8 @@ func TestLastEndpointIsTriedWhilePenalised(t *testing.T) {
 			t.Error("a client that is no proxy was told weft-unprocessed")
 		}
 	}
-	l, err := net.Listen("tcp", at.String())
-	if err != nil {
-		t.Skip("the address was taken meanwhile: ", err)
-	}
 	s := &http.Server{Handler: http.HandlerFunc(ok)}
-	go s.Serve(l)
+	go s.Serve(listen())
 	t.Cleanup(func() { s.Close() })
 	if code, body, _ := get(t, url); code != 200 {
 		t.Fatalf("the endpoint is back, and the answer is %d %s", code, body)
@@ -331,5 +329,32 @@ func TestClientThatLeavesEndsItsRequest(t *testing.T) {
 	case <-ended:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the application still works for a client that is gone")
+	}
+}
+
+// reserved is an address that refuses connections, and that nobody else can take
+// until listen opens it: its socket is bound but does not listen yet.
+func reserved(t *testing.T) (at netip.AddrPort, listen func() net.Listener) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	must(err)
+	f := os.NewFile(uintptr(fd), "reserved")
+	t.Cleanup(func() { f.Close() })
+	must(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
+	must(err)
+	in := name.(*syscall.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)), func() net.Listener {
+		t.Helper()
+		must(syscall.Listen(fd, 16))
+		l, err := net.FileListener(f)
+		must(err)
+		return l
 	}
 }
