@@ -112,6 +112,10 @@ func (c *Control) offer(w *world.World) {
 // translate turns Worlds into meshes until the context ends.
 func (c *Control) translate(ctx context.Context, written chan translate.Result) error {
 	problems := reporter{log: c.options.Log}
+	_, notes, _ := readTracing(c.options.Tracing) // whose errors check has told
+	for _, n := range notes {
+		c.options.Log.Warn("part of MeshConfig is not in effect", "field", n)
+	}
 	translator := translate.NewIncremental(c.options.mesh())
 	for {
 		select {

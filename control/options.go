@@ -63,6 +63,9 @@ type Options struct {
 	Combine mesh.Combine
 	// AccessLog is what proxies log where no Telemetry speaks.
 	AccessLog mesh.LogSettings
+	// Tracing is what Istio's MeshConfig says of traces (enableTracing,
+	// defaultConfig.tracing, extensionProviders, defaultProviders), as JSON.
+	Tracing string
 
 	// Inject are the injector's options; names, addresses and trust anchors are
 	// filled in. NativeSidecar decides about native sidecars.
@@ -149,6 +152,9 @@ func (o Options) check() error {
 	if err := checkLog(o.AccessLog); err != nil {
 		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
 	}
+	if _, _, err := readTracing(o.Tracing); err != nil {
+		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
+	}
 	if err := identity.CheckTrustDomain(o.TrustDomain); err != nil {
 		faults = append(faults, fmt.Errorf("%w: %w", ErrOptions, err))
 	}
@@ -156,5 +162,10 @@ func (o Options) check() error {
 }
 
 func (o Options) mesh() mesh.Settings {
-	return mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound, Combine: o.Combine, AccessLog: o.AccessLog}
+	s := mesh.Settings{TrustDomain: o.TrustDomain, ClusterDomain: o.ClusterDomain, RootNamespace: o.Namespace, Outbound: o.Outbound, Inbound: o.Inbound, Combine: o.Combine, AccessLog: o.AccessLog}
+	if o.Tracing != "" {
+		t, _, _ := readTracing(o.Tracing) // whose errors check tells, and notes translate
+		s.Tracing = &t
+	}
+	return s
 }

@@ -42,6 +42,9 @@ type Settings struct {
 	Combine Combine
 	// AccessLog is what every proxy logs where no Telemetry speaks.
 	AccessLog LogSettings
+	// Tracing is what every proxy traces where no Telemetry speaks; nil for
+	// nothing.
+	Tracing *TraceSettings
 }
 
 // Combine says what becomes of several VirtualServices, or DestinationRules,

@@ -10,6 +10,8 @@ type Telemetry struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Logging is what it says of access logs, in order; none means nothing.
 	Logging []Logging `json:"logging,omitempty"`
+	// Tracing is what it says of spans, in order; none means nothing.
+	Tracing []Tracing `json:"tracing,omitempty"`
 	Origin  Origin    `json:"origin"`
 }
 

@@ -1,10 +1,12 @@
 package feature
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/timer"
+	"github.com/weftmesh/weft/proxy/trace"
 )
 
 // request is the one of the load generators: ten fields.
@@ -199,6 +202,45 @@ func BenchmarkAccessLogOff(b *testing.B) {
 		}
 	}
 }
+
+// took is a collector that takes everything.
+type took struct{}
+
+func (took) Export(context.Context, string, string, []byte) ([]byte, error) { return nil, nil }
+
+// traced begins and ends the span of one request in one sidecar, so many
+// percent of which are sampled, and sends those.
+func traced(b *testing.B, percent float64) {
+	e := trace.NewExporters(took{}, trace.Self{Node: "sidecar~10.0.0.1~web-1.default~default.svc.cluster.local", Canonical: "web", Namespace: "default"}, slog.New(slog.DiscardHandler))
+	defer e.Close()
+	tr := trace.New(trace.Spec{Cluster: "otel", Sampling: percent}, nil, e)
+	r, a := request(), netip.MustParseAddrPort("10.0.0.1:8080")
+	r.Fields = slices.DeleteFunc(r.Fields, func(f http.Field) bool { return string(f.Name) == "Traceparent" })
+	n := len(r.Fields)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Fields = r.Fields[:n]
+		tr.Start(r, false).Finish(&trace.End{Start: now, End: now, Host: "api.default.svc.cluster.local:80", Status: 200, GRPC: -1, Received: 1024,
+			Cluster: "outbound|80||api.default.svc.cluster.local", Client: a, Upstream: a})
+	}
+}
+
+// BenchmarkTracingOff is what each request asks where no spans are made.
+func BenchmarkTracingOff(b *testing.B) {
+	var s trace.Slot
+	for b.Loop() {
+		if s.Get() != nil {
+			b.Fatal("on")
+		}
+	}
+}
+
+// BenchmarkTracing1 samples one request in a hundred, as Istio does by default.
+func BenchmarkTracing1(b *testing.B) { traced(b, 1) }
+
+// BenchmarkTracing100 samples every request.
+func BenchmarkTracing100(b *testing.B) { traced(b, 100) }
 
 // BenchmarkRetriesArmed asks a policy of retries about an answer that is good.
 func BenchmarkRetriesArmed(b *testing.B) {

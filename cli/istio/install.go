@@ -89,6 +89,8 @@ func readSet(set []string) (profile string, r install.Request, err error) {
 			r.SetString = append(r.SetString, "image.tag="+value)
 		case name == "meshConfig.accessLogFile", name == "meshConfig.accessLogEncoding", name == "meshConfig.accessLogFormat":
 			r.SetString = append(r.SetString, s)
+		case tracingSetting(name):
+			r.Set = append(r.Set, s)
 		case strings.HasPrefix(name, "values."):
 			r.Set = append(r.Set, strings.TrimPrefix(s, "values."))
 		default:
@@ -100,6 +102,17 @@ func readSet(set []string) (profile string, r install.Request, err error) {
 		return "", r, fmt.Errorf("profile %q is not built yet; there are %s", profile, strings.Join(names, ", "))
 	}
 	return profile, r, nil
+}
+
+// tracingSetting says whether a name is one of those about traces, which the
+// chart has too.
+func tracingSetting(name string) bool {
+	for _, p := range []string{"meshConfig.enableTracing", "meshConfig.defaultConfig.tracing.", "meshConfig.extensionProviders[", "meshConfig.defaultProviders.tracing"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 func confirmed(c console.Console) bool {

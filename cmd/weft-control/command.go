@@ -85,6 +85,7 @@ func command(env func(string) string, stderr io.Writer) *cobra.Command {
 	fs.StringVar(&o.AccessLog.File, "access-log-file", "", "file that every proxy writes its access log to, such as /dev/stdout; empty for none")
 	fs.StringVar(&f.encoding, "access-log-encoding", "TEXT", "encoding of the access log: TEXT or JSON")
 	fs.StringVar(&o.AccessLog.Format, "access-log-format", "", "format of the access log in Envoy's commands, an object of them with JSON; empty for Istio's default")
+	fs.StringVar(&o.Tracing, "tracing", "", "what MeshConfig says of traces (JSON): enableTracing, defaultConfig.tracing, extensionProviders and defaultProviders.tracing; empty for no spans")
 	fs.StringVar(&o.Inject.ProxyImage, "proxy-image", "", "image of the sidecar; default is this build's")
 	fs.StringVar(&o.Inject.InitImage, "init-image", "", "image of the init container; default is this build's")
 	fs.StringVar(&f.pullPolicy, "image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of both images")

@@ -32,7 +32,7 @@ var istioTable = []Entry{
 	{UnreachableRule, mesh.Warning, "Rule never reached", "A rule before this one takes every request that this one could."},
 	{SchemaWarning, mesh.Warning, "Odd value", "A field has a value that is accepted but seldom meant."},
 	{EntryAddressRequired, mesh.Warning, "Address required", "A TCP port of a ServiceEntry without addresses cannot be told from other destinations of that port."},
-	{TelemetryProvider, mesh.Warning, "Provider unknown", "A Telemetry names no provider of access logs, or one that the mesh does not have. It logs nothing there."},
+	{TelemetryProvider, mesh.Warning, "Provider unknown", "A Telemetry names no provider, or one that the mesh does not have. It logs, or traces, nothing there."},
 	{TelemetryConflict, mesh.Error, "Several Telemetries for one workload", "Several Telemetries of a namespace have the same selector. The oldest is in effect."},
 	{TelemetryDuplicate, mesh.Error, "Several Telemetries without a selector", "A namespace has more than one Telemetry without a selector. The oldest is in effect."},
 	{UnknownRuleHost, mesh.Warning, "Host of a DestinationRule unknown", "No Service or ServiceEntry has the host. The rule is not in effect until one has."},

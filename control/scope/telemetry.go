@@ -15,8 +15,9 @@ func (v View) AccessLog(side mesh.Side) []mesh.AccessLogger {
 	if s.File != "" {
 		names = []string{mesh.EnvoyProvider}
 	}
+	known := names
 	for _, t := range v.telemetries() {
-		names = logging(t, side, names)
+		names, known = logging(t, side, names, known)
 	}
 	if slices.Contains(names, mesh.EnvoyProvider) {
 		return []mesh.AccessLogger{s.Logger()}
@@ -24,13 +25,16 @@ func (v View) AccessLog(side mesh.Side) []mesh.AccessLogger {
 	return nil
 }
 
-// logging gives effect to what one object says.
-func logging(t *mesh.Telemetry, side mesh.Side, names []string) []string {
+// logging gives effect to what one object says. What names no provider is about
+// those that were named last, which are known, whether they are on or off.
+func logging(t *mesh.Telemetry, side mesh.Side, names, known []string) (on, last []string) {
 	first := true
 	for _, l := range t.Logging {
+		if len(l.Providers) > 0 {
+			known = l.Providers
+		}
 		switch {
 		case l.Side != "" && l.Side != side:
-			continue
 		case l.Disabled && len(l.Providers) == 0:
 			names = nil
 		case l.Disabled:
@@ -38,11 +42,11 @@ func logging(t *mesh.Telemetry, side mesh.Side, names []string) []string {
 		case len(l.Providers) > 0 && first:
 			// They take the place of what is inherited.
 			names, first = slices.Clone(l.Providers), false
-		case len(l.Providers) > 0:
-			names = append(names, l.Providers...)
+		default:
+			names = append(slices.Clone(names), known...)
 		}
 	}
-	return names
+	return names, known
 }
 
 // telemetries are those for the client, the most general first.

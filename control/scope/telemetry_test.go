@@ -35,6 +35,8 @@ func TestAccessLogs(t *testing.T) {
 		"of one side":                        {list: []*mesh.Telemetry{of("shop", "", side(mesh.Server, envoy))}, server: true},
 		"not on one side":                    {file: "/dev/stdout", list: []*mesh.Telemetry{of("shop", "", side(mesh.Server, off))}, client: true},
 		"on again without a name":            {file: "/dev/stdout", list: []*mesh.Telemetry{of("shop", "", mesh.Logging{})}, client: true, server: true},
+		"off for all, on without a name":     {file: "/dev/stdout", list: []*mesh.Telemetry{of("root", "", off), of("shop", "", mesh.Logging{})}, client: true, server: true},
+		"named, off, and on for one side":    {list: []*mesh.Telemetry{of("root", "", envoy), of("shop", "", off), of("shop", "web", side(mesh.Server, mesh.Logging{}))}, server: true},
 		"the provider is switched off":       {list: []*mesh.Telemetry{of("root", "", envoy), of("shop", "", mesh.Logging{Providers: []string{"envoy"}, Disabled: true})}},
 		"without a name or an installation":  {list: []*mesh.Telemetry{of("shop", "", mesh.Logging{})}},
 	} {

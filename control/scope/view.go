@@ -109,6 +109,7 @@ func NewIndex(m *mesh.Mesh) *Index {
 		x.telemetries = append(x.telemetries, t)
 		x.note(t.Labels)
 	}
+	x.traced()
 	for _, s := range m.Sidecars {
 		x.sidecars[s.Namespace] = append(x.sidecars[s.Namespace], s)
 		x.note(s.Labels)

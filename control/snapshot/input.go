@@ -34,6 +34,7 @@ type input struct {
 	identities string // what the endpoints prove
 	mode       string // a setting of the mesh
 	logs       string // the access loggers of a listener
+	trace      string // who gets the spans of a listener's requests
 	domain     string // the cluster domain, for pods
 	roots      string // trust bundle, PEM
 }
@@ -76,7 +77,8 @@ func (r *resolver) listener(in *input, c Client) bool {
 		// A workload that is not known yet gets a listener too, since its proxy
 		// is not ready before; nothing is known of its policy, so it is strict.
 		in.mode = string(mesh.Strict)
-		v := r.view(c)
+		// The listener is the workload's own, whatever else of the client is known.
+		v := r.index.ViewOf(c.Workload.Namespace, r.index.Variant(c.Workload))
 		if in.workload = v.Workload(c.Workload); in.workload != nil {
 			in.mode = string(m.Settings.Inbound)
 			if with := v.Inbound(c.Workload); with != in.workload {
@@ -84,10 +86,12 @@ func (r *resolver) listener(in *input, c Client) bool {
 			}
 		}
 		in.logs = serverLogs(v, in.workload)
+		in.trace = r.tracer(c, v, mesh.Server, in.workload)
 		return true
 	}
 	v := r.view(c)
 	in.logs = clientLogs(v)
+	in.trace = r.tracer(c, v, mesh.Client, nil)
 	if a, ok := xds.ParseAddressName(in.name.Name); ok {
 		if s := v.ServiceByAddress(a.Addr()); s != nil {
 			if !v.Sees(s, a.Port()) {

@@ -16,7 +16,7 @@ func build(in input, v scope.View, ends *endpointIndex) proto.Message {
 	isPod := in.domain != ""
 	switch in.name.Type {
 	case xds.ListenerType:
-		return xds.WithAccessLogs(in.listener(v), in.loggers())
+		return xds.WithTracing(xds.WithAccessLogs(in.listener(v), in.loggers()), in.tracer())
 	case xds.RouteType:
 		if isPod {
 			return xds.RouteConfiguration(in.podHost(), in.port, nil, nil, targetsOf(v), in.kind)

@@ -3,6 +3,7 @@ package status
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,5 +46,62 @@ func TestAPolicyRouteHasAStatus(t *testing.T) {
 	first := conditions[0].(map[string]any)
 	if p["parentRef"].(map[string]any)["kind"] != "Service" || len(conditions) != 2 || first["type"] != "Accepted" || first["status"] != "False" || first["reason"] != "NoMatchingParent" {
 		t.Errorf("%v", p)
+	}
+}
+
+// TestAnOlderVersionIsServedAlone: the status reaches clusters whose definitions
+// have no newer version.
+func TestAnOlderVersionIsServedAlone(t *testing.T) {
+	gvr := resources["TCPRoute"]
+	gvr.Version = "v1alpha2"
+	obj := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": gvr.GroupVersion().String(), "kind": "TCPRoute", "metadata": map[string]any{"name": "db", "namespace": "default"},
+		"spec": map[string]any{"parentRefs": []any{map[string]any{"kind": "Service", "name": "db"}}},
+	}}
+	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{gvr: "TCPRouteList"}, obj)
+	w := NewWriter(client, slog.New(slog.DiscardHandler))
+	s := []translate.RouteStatus{{Kind: "TCPRoute", Route: mesh.Ref{Namespace: "default", Name: "db"}, Parents: []fragment.ParentStatus{{Accepted: fragment.Condition{Status: true, Reason: "Accepted"}}}}}
+	parents := func() []any {
+		got, err := client.Resource(gvr).Namespace("default").Get(t.Context(), "db", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, _, _ := unstructured.NestedSlice(got.Object, "status", "parents")
+		return list
+	}
+	if err := w.Write(t.Context(), s); err != nil || len(parents()) != 1 {
+		t.Fatalf("%v: %v", err, parents())
+	}
+	if err := w.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := w.Write(t.Context(), nil); err != nil || len(parents()) != 0 {
+		t.Errorf("%v: %v", err, parents())
+	}
+}
+
+// TestTheOrderOfControllersIsNobodys: another controller that writes its entries
+// after ours is not answered, else both would write for ever.
+func TestTheOrderOfControllersIsNobodys(t *testing.T) {
+	ref := map[string]any{"kind": "Service", "name": "api"}
+	obj := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"parentRefs": []any{ref}}}}
+	s := translate.RouteStatus{Parents: []fragment.ParentStatus{{Accepted: fragment.Condition{Status: true, Reason: "Accepted"}}}}
+	if changed, err := merge(obj, s, time.Now()); !changed || err != nil {
+		t.Fatalf("%v, %v", changed, err)
+	}
+	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "parents")
+	theirs := map[string]any{"parentRef": ref, "controllerName": "linkerd.io/policy-controller", "conditions": []any{}}
+	if err := unstructured.SetNestedSlice(obj.Object, append(list, theirs), "status", "parents"); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := merge(obj, s, time.Now()); changed || err != nil {
+		t.Errorf("changed: %v, %v", changed, err)
+	}
+	s.Parents[0].Accepted.Status = false
+	if changed, err := merge(obj, s, time.Now()); !changed || err != nil {
+		t.Errorf("changed: %v, %v", changed, err)
+	}
+	if list, _, _ = unstructured.NestedSlice(obj.Object, "status", "parents"); len(list) != 2 {
+		t.Errorf("%v", list)
 	}
 }

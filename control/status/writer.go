@@ -53,16 +53,53 @@ const (
 // errKind means that nobody knows where the status of a kind is written.
 var errKind = errors.New("unknown kind of route")
 
+// older are the versions that a cluster may serve alone, the newest first.
+var older = map[string][]string{
+	"HTTPRoute": {"v1beta1"}, "TLSRoute": {"v1alpha3", "v1alpha2"}, "TCPRoute": {"v1alpha2"},
+	string(world.KindPolicyRoute): linkerdapi.HTTPRouteVersions[1:],
+}
+
+// find reads an object in the newest version that is served.
+func (w *Writer) find(ctx context.Context, s translate.RouteStatus) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
+	gvr, known := w.served[s.Kind]
+	if known {
+		api := w.client.Resource(gvr).Namespace(s.Route.Namespace)
+		obj, err := api.Get(ctx, s.Route.Name, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return api, obj, err
+		}
+	}
+	if gvr, known = resources[s.Kind]; !known {
+		return nil, nil, fmt.Errorf("%w: %q", errKind, s.Kind)
+	}
+	// What is not found may be of a version that is not served.
+	var err error
+	for _, v := range append([]string{gvr.Version}, older[s.Kind]...) {
+		gvr.Version = v
+		api := w.client.Resource(gvr).Namespace(s.Route.Namespace)
+		var obj *unstructured.Unstructured
+		if obj, err = api.Get(ctx, s.Route.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			if err == nil {
+				w.served[s.Kind] = gvr
+			}
+			return api, obj, err
+		}
+	}
+	return nil, nil, err
+}
+
 // Writer writes statuses and remembers what it wrote.
 type Writer struct {
 	client  dynamic.Interface
 	log     *slog.Logger
 	written map[route]translate.RouteStatus
+	// served are the versions in which objects of a kind were found.
+	served map[string]schema.GroupVersionResource
 }
 
 // NewWriter makes a Writer that has written nothing yet.
 func NewWriter(client dynamic.Interface, log *slog.Logger) *Writer {
-	return &Writer{client: client, log: log, written: map[route]translate.RouteStatus{}}
+	return &Writer{client: client, log: log, written: map[route]translate.RouteStatus{}, served: map[string]schema.GroupVersionResource{}}
 }
 
 // Write brings the statuses of all routes up to date. It does what it can and
@@ -101,7 +138,7 @@ func (w *Writer) Write(ctx context.Context, statuses []translate.RouteStatus) er
 // Write writes it again.
 func (w *Writer) Check(ctx context.Context) error {
 	var faults []error
-	for kind, gvr := range resources {
+	for kind, gvr := range w.served {
 		if !w.has(kind) {
 			continue
 		}
@@ -163,15 +200,11 @@ func judged(obj *unstructured.Unstructured, s translate.RouteStatus) bool {
 // one writes one status, merged with what is there. Another writer's change in
 // between makes it read again, a few times.
 func (w *Writer) one(ctx context.Context, s translate.RouteStatus) error {
-	gvr, known := resources[s.Kind]
-	if !known {
-		return fmt.Errorf("%w: %q", errKind, s.Kind)
-	}
-	api := w.client.Resource(gvr).Namespace(s.Route.Namespace)
 	var err error
 	for range 5 {
+		var api dynamic.ResourceInterface
 		var obj *unstructured.Unstructured
-		if obj, err = api.Get(ctx, s.Route.Name, metav1.GetOptions{}); err != nil {
+		if api, obj, err = w.find(ctx, s); err != nil {
 			if apierrors.IsNotFound(err) {
 				return nil
 			}
@@ -216,10 +249,12 @@ func merge(obj *unstructured.Unstructured, s translate.RouteStatus, now time.Tim
 	if err != nil {
 		return false, err
 	}
-	next := make([]parent, 0, len(have))
+	var next, mine, were []parent
 	for _, p := range have {
 		if p.ControllerName != Controller {
 			next = append(next, p)
+		} else {
+			were = append(were, p)
 		}
 	}
 	for _, p := range s.Parents {
@@ -230,11 +265,14 @@ func merge(obj *unstructured.Unstructured, s translate.RouteStatus, now time.Tim
 		if !ok {
 			continue
 		}
-		next = append(next, parent{ParentRef: ref, ControllerName: Controller, Conditions: conditions(p, s.Generation, old(have, ref), now)})
+		mine = append(mine, parent{ParentRef: ref, ControllerName: Controller, Conditions: conditions(p, s.Generation, old(have, ref), now)})
 	}
-	if len(next) == len(have) && normal(next) == normal(have) {
+	// The order of the controllers is nobody's: who insisted on it would write
+	// for ever beside another that does so too.
+	if normal(mine) == normal(were) {
 		return false, nil
 	}
+	next = append(next, mine...)
 	var list []any
 	if err := convert(next, &list); err != nil {
 		return false, err

@@ -18,7 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected parts of testdata/*.txtar")
 
-var settings = mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system", Outbound: mesh.AllowAny, Inbound: mesh.Permissive}
+var settings = mesh.Settings{TrustDomain: "cluster.local", ClusterDomain: "cluster.local", RootNamespace: "weft-system", Outbound: mesh.AllowAny, Inbound: mesh.Permissive,
+	Tracing: &mesh.TraceSettings{Providers: []mesh.TraceProvider{{Name: "otel", Host: "otel.observe.svc.cluster.local", Port: 4317, Kind: "opentelemetry"}, {Name: "other", Host: "other", Port: 1, Kind: "opentelemetry"}, {Name: "zip", Kind: "zipkin"}}}}
 
 func marshal(t *testing.T, v any) string {
 	t.Helper()

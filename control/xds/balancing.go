@@ -4,7 +4,6 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weftmesh/weft/mesh"
@@ -81,7 +80,7 @@ func slowStart(w *mesh.WarmUp) *clusterv3.Cluster_SlowStartConfig {
 	if w == nil {
 		return nil
 	}
-	out := &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: durationpb.New(w.Duration.Std()), MinWeightPercent: &typev3.Percent{Value: minimumWeight}}
+	out := &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: span(w.Duration), MinWeightPercent: &typev3.Percent{Value: minimumWeight}}
 	if w.MinimumPercent > 0 {
 		out.MinWeightPercent.Value = w.MinimumPercent
 	}

@@ -70,6 +70,10 @@ func setDiscovery(c *clusterv3.Cluster, in ClusterInput, kind Kind) {
 	case in.External != "":
 		typ(clusterv3.Cluster_LOGICAL_DNS)
 		c.LoadAssignment = namedEndpoints(c.Name, []mesh.NamedEndpoint{{Host: in.External}}, in.Port)
+	case (in.Kind == mesh.DNS || in.Kind == mesh.OneOfDNS) && len(in.Named) == 0:
+		// There is no name to resolve.
+		typ(clusterv3.Cluster_STATIC)
+		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: c.Name}
 	case in.Kind == mesh.DNS || in.Kind == mesh.OneOfDNS:
 		if typ(clusterv3.Cluster_STRICT_DNS); in.Kind == mesh.OneOfDNS || kind == Weft && len(in.Named) == 1 {
 			typ(clusterv3.Cluster_LOGICAL_DNS)

@@ -25,7 +25,7 @@ func setDetection(c *clusterv3.Cluster, p *mesh.Policy) []string {
 			BaseEjectionTime: duration(&a.MinPenalty), MaxEjectionTime: duration(&a.MaxPenalty), MaxEjectionPercent: wrapperspb.UInt32(100),
 		}
 		return []string{"accrual", "consecutive", "accrual_max_failures", strconv.FormatUint(uint64(a.MaxFailures), 10),
-			"accrual_min_penalty", a.MinPenalty.Std().String(), "accrual_max_penalty", a.MaxPenalty.Std().String(),
+			"accrual_min_penalty", spanText(a.MinPenalty), "accrual_max_penalty", spanText(a.MaxPenalty),
 			"accrual_jitter", strconv.FormatFloat(a.Jitter, 'g', -1, 64)}
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weftmesh/weft/mesh"
@@ -48,7 +47,7 @@ func fault(f *mesh.Fault) *faultv3.HTTPFault {
 	out := &faultv3.HTTPFault{}
 	if d := f.Delay; d != nil {
 		out.Delay = &commonfaultv3.FaultDelay{
-			FaultDelaySecifier: &commonfaultv3.FaultDelay_FixedDelay{FixedDelay: durationpb.New(d.Fixed.Std())},
+			FaultDelaySecifier: &commonfaultv3.FaultDelay_FixedDelay{FixedDelay: span(d.Fixed)},
 			Percentage:         millionths(d.Millionths),
 		}
 	}

@@ -22,11 +22,19 @@ const (
 	priorityFrequency     = 2
 )
 
+// maxSpan is what a proxy takes; nobody waits longer.
+const maxSpan = mesh.Duration(100 * 365 * 24 * time.Hour)
+
+func span(d mesh.Duration) *durationpb.Duration { return durationpb.New(min(d, maxSpan).Std()) }
+
+// spanText is a span in our metadata.
+func spanText(d mesh.Duration) string { return min(d, maxSpan).Std().String() }
+
 func duration(d *mesh.Duration) *durationpb.Duration {
 	if d == nil {
 		return nil
 	}
-	return durationpb.New(d.Std())
+	return span(*d)
 }
 
 func setTimeouts(a *routev3.RouteAction, r *mesh.Rule) {
@@ -60,9 +68,9 @@ func retryPolicy(r *mesh.Rule, hashed bool, kind Kind) *routev3.RetryPolicy {
 	}
 	out.RetryOn = strings.Join(words, ",")
 	if in.Backoff > 0 {
-		out.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(in.Backoff.Std())}
+		out.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: span(in.Backoff)}
 		if in.BackoffMax > 0 {
-			out.RetryBackOff.MaxInterval = durationpb.New(in.BackoffMax.Std())
+			out.RetryBackOff.MaxInterval = span(in.BackoffMax)
 		}
 	}
 	if kind == GRPC {
@@ -93,10 +101,10 @@ func routeMetadata(r *mesh.Rule) *structpb.Struct {
 			"retry_budget_min_per_second", strconv.FormatUint(uint64(b.MinPerSecond), 10), "retry_budget_ttl", b.TTL.Std().String())
 	}
 	if r.Retry != nil && r.Retry.BackoffFloor && r.Retry.Backoff > 0 {
-		pairs = append(pairs, "retry_back_off_floor", r.Retry.Backoff.Std().String())
+		pairs = append(pairs, "retry_back_off_floor", spanText(r.Retry.Backoff))
 	}
 	if d := r.Timeouts.Response; d != nil {
-		pairs = append(pairs, "response_timeout", time.Duration(*d).String())
+		pairs = append(pairs, "response_timeout", spanText(*d))
 	}
 	if len(r.Classes) > 0 {
 		pairs = append(pairs, "response_classes", classes(r.Classes))

@@ -125,7 +125,8 @@ func start(dir, bin string) (*mesh, error) {
 func (m *mesh) startControl() (err error) {
 	admin := loopback(freePort())
 	m.control, err = launch("control", filepath.Join(m.bin, "weft-control"), nil, "--source", "file", "--dir", filepath.Join(m.dir, "objects"),
-		"--state-dir", filepath.Join(m.dir, "state"), "--listen", m.xds, "--admin-listen", admin, "--webhook-listen", "")
+		"--state-dir", filepath.Join(m.dir, "state"), "--listen", m.xds, "--admin-listen", admin, "--webhook-listen", "",
+		"--tracing", tracingSettings)
 	if err != nil {
 		return err
 	}

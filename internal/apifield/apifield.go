@@ -4,6 +4,8 @@ package apifield
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -46,6 +48,74 @@ func All(err error) []*Error {
 		out = append(out, e)
 	}
 	return out
+}
+
+// DNSName says whether s is a name that can be resolved: labels of RFC 1123,
+// underscores allowed, with or without the dot at the end.
+func DNSName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for _, label := range strings.Split(s, ".") {
+		if label == "" || len(label) > 63 {
+			return false
+		}
+		for _, r := range label {
+			switch {
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ServerName says whether s is a name that a client can ask for in TLS, or *,
+// or stands for many by *. before a name.
+func ServerName(s string) bool {
+	return s == "*" || DNSName(strings.TrimPrefix(s, "*."))
+}
+
+// Text says whether s can be the value of a header field: no control characters
+// but tabs.
+func Text(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// Authority says whether s can be the authority of a request, a host with or
+// without a port: nothing that could end it.
+func Authority(s string) bool { return s != "" && visible(s, "/?#@\\\"<>^{|}`") }
+
+// Target says whether s can stand in the target of a request, as it is on the wire.
+func Target(s string) bool { return visible(s, "#") }
+
+func visible(s, but string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(but, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// MaxExpression is the length of regular expressions that proxies take, in bytes,
+// with what a translator may put around them.
+const MaxExpression = 4096 - 64
+
+// Expression says what is wrong with a regular expression.
+func Expression(s string) error {
+	if len(s) > MaxExpression {
+		return fmt.Errorf("%d bytes are more than the limit of %d", len(s), MaxExpression)
+	}
+	_, err := regexp.Compile(s)
+	return err
 }
 
 // Token says whether s is a token of RFC 9110, section 5.6.2, such as a method

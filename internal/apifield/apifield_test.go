@@ -3,6 +3,7 @@ package apifield
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +22,31 @@ func TestToken(t *testing.T) {
 	for s, want := range map[string]bool{"GET": true, "x-a_b": true, "": false, "a b": false, "é": false, "a:b": false} {
 		if Token(s) != want {
 			t.Errorf("%q", s)
+		}
+	}
+}
+
+func TestSyntax(t *testing.T) {
+	for name, c := range map[string]struct {
+		is        func(string) bool
+		yes, none []string
+	}{
+		"DNSName":    {DNSName, []string{"a", "a-b.example.com", "a_b.c.", "192.0.2.1"}, []string{"", ".", "*.a", "a..b", ".a", "a b", "::1", "a/b", "%", strings.Repeat("a", 64), strings.Repeat("a.", 127) + "a"}},
+		"ServerName": {ServerName, []string{"*", "*.a.b", "a.b"}, []string{"", "*.", "**", "a.*", "*a", "a:443", "/.."}},
+		"Text":       {Text, []string{"", "a b", "a\tb", "é"}, []string{"a\r\nb", "\x00", "\x01", "\x7f"}},
+		"Authority":  {Authority, []string{"a", "a:80", "[::1]:80"}, []string{"", "a b", "a/b", "a?b", "a@b", `a"b`, "a<b", "é", "a\nb"}},
+		"Target":     {Target, []string{"", "/a?b=%20"}, []string{"/a b", "/a#b", "/é", "/\x00"}},
+		"Expression": {func(s string) bool { return Expression(s) == nil }, []string{"", "a|b"}, []string{"(", strings.Repeat("a", MaxExpression+1)}},
+	} {
+		for _, s := range c.yes {
+			if !c.is(s) {
+				t.Errorf("%s(%q) is false", name, s)
+			}
+		}
+		for _, s := range c.none {
+			if c.is(s) {
+				t.Errorf("%s(%q) is true", name, s)
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,8 +153,8 @@ func (c *checker) request(m *RequestMatch, field string, depth int) {
 		c.bad(field, "the condition says nothing")
 	}
 	if m.PathRegex != "" {
-		if _, err := regexp.Compile(m.PathRegex); err != nil {
-			c.bad(field+".pathRegex", "%q is not a regular expression: %s", m.PathRegex, err)
+		if err := apifield.Expression(m.PathRegex); err != nil {
+			c.bad(field+".pathRegex", "%.100q is not a regular expression: %s", m.PathRegex, err)
 		}
 	}
 	if m.Method != "" && !apifield.Token(m.Method) {

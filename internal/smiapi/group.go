@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -86,8 +85,8 @@ func DecodeGroup(doc []byte) (g *HTTPRouteGroup, unknown []error, err error) {
 		errs = append(errs, &FieldError{Field: field, Err: fmt.Errorf("%w: %s", ErrValue, fmt.Sprintf(format, args...))})
 	}
 	expression := func(field, v string) {
-		if _, err := regexp.Compile(v); err != nil {
-			fail(field, "%q is not a regular expression: %s", v, err)
+		if err := apifield.Expression(v); err != nil {
+			fail(field, "%.100q is not a regular expression: %s", v, err)
 		}
 	}
 	if len(w.Spec.Matches) == 0 {

@@ -130,6 +130,19 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// Nobody can write a line of his own by what he calls himself.
+func TestALineIsOneLine(t *testing.T) {
+	var f file
+	l, k := one(t, Spec{Path: "x", Text: "%REQUESTED_SERVER_NAME% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n"}, &f)
+	e := l.Entry()
+	e.ServerName, e.Failure = "a\nb", "valid for c\r\nd"
+	e.Write()
+	k.Close()
+	if got, want := f.String(), "a_b valid for c__d\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestBadSpecs(t *testing.T) {
 	deep := Value{Text: "x"}
 	for range maxDepth + 2 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weftmesh/weft/internal/accessformat"
+	"github.com/weftmesh/weft/proxy/http"
 )
 
 // ErrSpec means that a log cannot be made of its description.
@@ -193,8 +194,22 @@ func (f *format) append(b []byte, e *Entry) []byte {
 		if b = o.limit(v, from); !ok && !f.omit {
 			b = append(b, '-')
 		}
+		if o.Command != accessformat.Text && !http.Visible(b[from:]) {
+			oneLine(b[from:])
+		}
 	}
 	return b
+}
+
+// oneLine takes line breaks out of a value: what others have chosen, as the name
+// in a ClientHello or in a certificate that is refused, must not look like a line
+// of its own.
+func oneLine(v []byte) {
+	for i, c := range v {
+		if c == '\n' || c == '\r' {
+			v[i] = '_'
+		}
+	}
 }
 
 func (o *op) limit(b []byte, from int) []byte {

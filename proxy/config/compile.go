@@ -35,6 +35,7 @@ func compile(in *inputs, o *Options) (*destState, error) {
 		}
 		st.routes = route.NewTable(in.routes.name, rules)
 		st.routes.Log = l.http.logs.open(o)
+		st.routes.Trace = l.http.trace.open(o, nil)
 	}
 	if st.name == "" {
 		st.name = l.name

@@ -10,6 +10,7 @@ type httpManager struct {
 	route  string // name, over RDS
 	inline *routes
 	logs   loggers
+	trace  *tracing // nil for none
 }
 
 // tcpProxy is TcpProxy.
@@ -58,6 +59,11 @@ func decodeHTTPManager(b []byte) (*httpManager, error) {
 				}
 				routers++
 				return nil
+			})
+		case 7:
+			return f.in("tracing", func(b []byte) (err error) {
+				m.trace, err = decodeTracing(b)
+				return err
 			})
 		case 13:
 			return f.in("access_log["+itoa(len(m.logs))+"]", m.logs.decode)

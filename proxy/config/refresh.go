@@ -73,6 +73,7 @@ func (s *Store) essentials() {
 	if haveIn == present && s.inbound.Load() != in.inbound {
 		s.inbound.Store(in.inbound)
 		s.inboundLogs.Set(in.openLogs(&s.opts))
+		s.inboundTraces.Set(in.openTraces(&s.opts))
 	}
 	out, haveOut := s.listeners.get(virtualOutbound)
 	if haveOut == present {

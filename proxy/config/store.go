@@ -13,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/policy"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -78,6 +79,10 @@ type Options struct {
 	Log   *slog.Logger
 	// AccessLogs opens the files of access logs; nil writes none.
 	AccessLogs accesslog.Opener
+	// Traces are the collectors of spans; nil makes none.
+	Traces *trace.Exporters
+	// Env looks up the variables that attributes of spans name; nil has none.
+	Env func(string) (string, bool)
 
 	// Wait bounds the first answer for a destination; 0 means 2 s.
 	Wait time.Duration
@@ -113,6 +118,7 @@ type Store struct {
 	// inboundLogs are of the workload's ports, unknownLogs of destinations that
 	// are not known.
 	inboundLogs, unknownLogs accesslog.Slot
+	inboundTraces            trace.Slot
 	ready                    chan struct{}
 	wake                     chan struct{} // there may be something to send
 
@@ -174,6 +180,9 @@ func (s *Store) Inbound() *InboundPolicy { return s.inbound.Load() }
 
 // InboundLogs are the access logs of the workload's own ports.
 func (s *Store) InboundLogs() *accesslog.Slot { return &s.inboundLogs }
+
+// InboundTraces makes the spans of requests to the workload's own ports.
+func (s *Store) InboundTraces() *trace.Slot { return &s.inboundTraces }
 
 // UnknownLogs are those of connections to destinations that are not known.
 func (s *Store) UnknownLogs() *accesslog.Slot { return &s.unknownLogs }

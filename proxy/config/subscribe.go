@@ -25,6 +25,7 @@ func (s *Store) subscribe() {
 			addNames(l, rs, cs)
 		}
 	}
+	s.collectors(cs)
 	for name := range rs {
 		if r, a := s.routes.get(name); a == present {
 			r.clusterNames(cs)

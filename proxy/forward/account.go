@@ -129,6 +129,9 @@ func (x *Exchange) End(o Outcome) time.Time {
 	if x.entry != nil {
 		x.write(&o, now)
 	}
+	if x.span != nil {
+		x.trace(&o, now)
+	}
 	if h := x.series(); h != nil {
 		if !x.counted {
 			h.Request()

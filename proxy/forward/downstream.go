@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -67,6 +68,9 @@ type Downstream struct {
 	// Destination is the address that the client dialled, or the application's
 	// own address behind an explicit inbound listener.
 	Destination netip.AddrPort
+	// Port is the one of the workload that an inbound connection is configured
+	// by: that of Destination, or of the explicit listener.
+	Port uint16
 	// Client is where the connection comes from; zero where nobody needs it.
 	Client netip.AddrPort
 	// BySource chooses the endpoints of bytes by the address of Client.
@@ -84,6 +88,8 @@ type Downstream struct {
 	// that of a destination's connections without HTTP.
 	Logs     *accesslog.Slot
 	BytesLog *accesslog.Log
+	// Traces makes the spans of inbound requests; nil for none.
+	Traces *trace.Slot
 	// Draining is closed when the connection should end as soon as it can:
 	// HTTP/1 responses then ask the client to close, HTTP/2 sends GOAWAY. Nil
 	// never asks.

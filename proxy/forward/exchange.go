@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -80,6 +81,8 @@ type Exchange struct {
 	extra *extra
 	// entry is the request's line of the access log; nil where none is written.
 	entry *accesslog.Entry
+	// span is what was written of the request's trace; nil for nothing.
+	span *trace.Span
 }
 
 // Begin routes the request and passes its head through the filters. The head
@@ -91,6 +94,9 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 	d.Activity.carried.Add(1)
 	x.choice.Destination, x.choice.Now = d.Destination, start
 	table := d.table()
+	if t := d.tracer(table); t != nil {
+		x.span = t.Start(r, d.Direction == Inbound)
+	}
 	if l := d.requestLog(table); l != nil {
 		x.log(l, r)
 	}
@@ -378,7 +384,7 @@ func (x *Exchange) abandon() {
 			e.end()
 			x.extra = nil
 		}
-		x.entry = nil // of a request that died of an error in the proxy itself
+		x.entry, x.span = nil, nil // of a request that died of an error in the proxy itself
 	}
 }
 

@@ -116,8 +116,8 @@ func ServeHTTP1(ctx context.Context, c *conn.Conn, d *Downstream) {
 	d.accepted(c)
 	for rested := time.Now(); ; {
 		if len(c.Buffered()) == 0 {
-			s.guard.expect(rested.Add(d.Limits.Idle))
-			if s.flush() != nil || c.Fill() != nil {
+			s.guard.idle(rested.Add(d.Limits.Idle), d.Ended)
+			if s.flush() != nil || c.Fill() != nil || !s.guard.busy() {
 				return
 			}
 		} else if c.Flush() != nil { // a pipelined request waits for the one before it
@@ -175,6 +175,9 @@ func (s *http1) readHead(w *work, start time.Time) (n int, err error) {
 	for first := true; ; first = false {
 		n, w.in, err = h1.ParseRequest(s.c.Buffered(), &w.req)
 		if err != nil || n > 0 {
+			if !first {
+				s.guard.rest() // what follows may take longer
+			}
 			return n, err
 		}
 		if first {

@@ -76,11 +76,13 @@ func (w *work) hold(start time.Time) error {
 // wait reads until n bytes of the body are buffered.
 func (w *work) wait(n int, start time.Time) error {
 	c := w.s.c
-	for first := true; len(c.Buffered()) < n; first = false {
-		if first {
-			w.pin()
-			w.s.guard.expect(start.Add(w.s.d.Limits.Head))
-		}
+	if len(c.Buffered()) >= n {
+		return nil
+	}
+	w.pin()
+	w.s.guard.expect(start.Add(w.s.d.Limits.Head))
+	defer w.s.guard.rest() // what follows may take longer
+	for len(c.Buffered()) < n {
 		if err := w.s.flush(); err != nil {
 			return err
 		}

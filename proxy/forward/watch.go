@@ -37,8 +37,10 @@ type guard struct {
 	down *conn.Conn
 
 	mu       sync.Mutex
-	deadline time.Time // of what the client owes; zero for nothing
-	up       aborter   // where a response is being waited for
+	deadline time.Time       // of what the client owes; zero for nothing
+	ended    <-chan struct{} // while it is idle: closed when it is to end
+	over     bool            // a deadline has passed: nothing more is read
+	up       aborter         // where a response is being waited for
 	since    time.Time
 	left     bool        // the request was given up: the client has ended its side
 	begun    atomic.Bool // the response
@@ -115,9 +117,38 @@ func (w *Watch) run() {
 // expect says until when the client must have sent something.
 func (g *guard) expect(deadline time.Time) {
 	g.mu.Lock()
-	g.up = nil
+	g.up, g.ended = nil, nil
 	g.deadline = deadline
 	g.mu.Unlock()
+}
+
+// idle is expect for a connection between two requests, which ends at once when
+// ended is closed.
+func (g *guard) idle(deadline time.Time, ended <-chan struct{}) {
+	g.mu.Lock()
+	g.up, g.ended = nil, ended
+	g.deadline = deadline
+	g.mu.Unlock()
+}
+
+// busy says that the client has begun a request, and owes nothing until it is
+// said what. It is false where the connection was ended before.
+func (g *guard) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended, g.deadline = nil, time.Time{}
+	return !g.over
+}
+
+// isEnded says whether the connection is idle and is to end. It is called with
+// the lock.
+func (g *guard) isEnded() bool {
+	select {
+	case <-g.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait says that the client has sent what it must, and that up owes a response
@@ -145,14 +176,14 @@ func (g *guard) rest() { g.expect(time.Time{}) }
 func (g *guard) late(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.deadline.IsZero() && now.After(g.deadline) || g.up != nil && now.Sub(g.since) > patience
+	return !g.deadline.IsZero() && now.After(g.deadline) || g.isEnded() || g.up != nil && now.Sub(g.since) > patience
 }
 
 func (g *guard) act(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.deadline.IsZero() && now.After(g.deadline) {
-		g.deadline = time.Time{}
+	if g.isEnded() || !g.deadline.IsZero() && now.After(g.deadline) {
+		g.deadline, g.ended, g.over = time.Time{}, nil, true
 		// A deadline in the past wakes the reader.
 		g.down.SetReadDeadline(time.Unix(1, 0))
 	}

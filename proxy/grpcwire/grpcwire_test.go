@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ type bytesCodec struct{}
 func (bytesCodec) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil }
 func (bytesCodec) Unmarshal(p []byte, v any) error { *v.(*[]byte) = bytes.Clone(p); return nil }
 func (bytesCodec) Name() string                    { return "bytes" }
+
+// waiting counts the calls that have been told to wait.
+var waiting atomic.Int64
 
 // server echoes messages of every method; some messages are commands.
 func server(t testing.TB) (*grpc.Server, string, *tls.Config, chan error) {
@@ -70,6 +74,7 @@ func server(t testing.TB) (*grpc.Server, string, *tls.Config, chan error) {
 				case "fail":
 					return status.Error(codes.FailedPrecondition, "as asked: 100% ü")
 				case "wait":
+					waiting.Add(1)
 					<-st.Context().Done()
 					return st.Context().Err()
 				case "twice":
@@ -138,15 +143,29 @@ func TestUnary(t *testing.T) {
 func TestDeadlineAndCancel(t *testing.T) {
 	_, addr, conf, ended := server(t)
 	c := dial(t, addr, conf)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.Unary(ctx, "/a.B/C", []byte("wait")); CodeOf(err) != DeadlineExceeded {
-		t.Errorf("deadline: %v", err)
+	// Longer and longer, until the call has reached the server in time.
+	for limit := 50 * time.Millisecond; ; limit *= 2 {
+		before := waiting.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		_, err := c.Unary(ctx, "/a.B/C", []byte("wait"))
+		cancel()
+		if CodeOf(err) != DeadlineExceeded {
+			t.Fatalf("deadline: %v", err)
+		}
+		if waiting.Load() > before {
+			break
+		}
+		if limit > patience {
+			t.Fatal("the server was not reached")
+		}
 	}
 	if err := <-ended; err == nil {
 		t.Error("the server saw no end")
 	}
-	ctx, cancel = context.WithCancel(t.Context())
+	_, addr, conf, ended = server(t) // the former may still have ends to tell
+	c = dial(t, addr, conf)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	s, err := c.Stream(ctx, "/a.B/C")
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +174,13 @@ func TestDeadlineAndCancel(t *testing.T) {
 	if err := s.Send([]byte("wait")); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(time.Millisecond, cancel)
+	before := waiting.Load()
+	go func() {
+		for end := time.Now().Add(patience); waiting.Load() == before && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	if _, err := s.Recv(); CodeOf(err) != Canceled {
 		t.Errorf("cancel: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
@@ -92,6 +93,10 @@ func fromTransport(ctx context.Context, err error) error {
 	if errors.As(err, &se) && !se.Unprocessed {
 		switch se.Code {
 		case h2.CodeCancel:
+			// The server watches the same deadline, and may be the first to act.
+			if d, ok := ctx.Deadline(); ok && !d.After(time.Now()) {
+				return &Status{DeadlineExceeded, "the deadline has passed", context.DeadlineExceeded}
+			}
 			code = Canceled
 		case h2.CodeEnhanceYourCalm:
 			code = ResourceExhausted

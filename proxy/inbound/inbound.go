@@ -21,6 +21,7 @@ import (
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/sniff"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -49,6 +50,8 @@ type Options struct {
 	Limits    forward.Limits
 	// Logs are the access logs; nil for none.
 	Logs *accesslog.Slot
+	// Traces makes the spans of requests; nil for none.
+	Traces *trace.Slot
 	// Refuse says which original destinations are the proxy's own.
 	Refuse func(netip.AddrPort) bool
 	// ControlNamespace completes the names of peers (filter.ClientID).
@@ -127,7 +130,7 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, to netip.AddrPort, numb
 		return
 	}
 	port := in.Port(number)
-	d := &forward.Downstream{Direction: forward.Inbound, Application: p.application, Destination: to, Client: c.Remote(), Logs: p.opts.Logs, Draining: p.opts.Activity.Draining(),
+	d := &forward.Downstream{Direction: forward.Inbound, Application: p.application, Destination: to, Port: number, Client: c.Remote(), Logs: p.opts.Logs, Traces: p.opts.Traces, Draining: p.opts.Activity.Draining(),
 		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
 
 	// A client that is silent may wait for the application to speak first; that

@@ -20,7 +20,7 @@ type followed struct {
 	chain []*x509.Certificate
 	role  identity.Usage
 	// bundle is the one by which the peer was judged last, and until the end of
-	// what was proven by either side.
+	// what was proven by either side; both are look's.
 	bundle *identity.Bundle
 	until  time.Time
 	own    time.Time // the end of our certificate
@@ -59,20 +59,29 @@ func (l *following) drop(f *followed) bool {
 	return ok
 }
 
-// look calls end for the connections that are to end, each within spread.
+// look calls end for the connections that are to end, each within spread. One
+// goroutine calls it.
 func (s *Source) look(spread time.Duration) {
 	now, bundle := s.opts.Now(), s.bundle.Load()
 	l := &s.following
 	l.mu.Lock()
-	var late []*followed
+	var due []*followed
 	for f := range l.all {
-		if f.bundle == bundle && now.Before(f.until) {
-			continue
+		if f.bundle != bundle || !now.Before(f.until) {
+			due = append(due, f)
 		}
+	}
+	l.mu.Unlock()
+	// Thousands of signatures may have to be verified: nobody waits for that who
+	// makes a connection meanwhile.
+	late := 0
+	for _, f := range due {
 		v, err := s.judge(f.chain, f.role)
 		if err != nil || !f.own.IsZero() && !now.Before(f.own) {
-			late = append(late, f)
-			delete(l.all, f)
+			if l.drop(f) {
+				late++
+				time.AfterFunc(rand.N(spread), f.end)
+			}
 			continue
 		}
 		f.bundle, f.until = v.bundle, v.until
@@ -80,12 +89,8 @@ func (s *Source) look(spread time.Duration) {
 			f.until = f.own
 		}
 	}
-	l.mu.Unlock()
-	for _, f := range late {
-		time.AfterFunc(rand.N(spread), f.end)
-	}
-	if len(late) > 0 {
-		s.opts.Log.Info("connections end whose peers are not trusted any more, or that were made with a certificate that has expired", "connections", len(late))
+	if late > 0 {
+		s.opts.Log.Info("connections end whose peers are not trusted any more, or that were made with a certificate that has expired", "connections", late)
 	}
 }
 

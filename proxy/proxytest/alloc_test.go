@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/trace"
 )
 
 // maxAllocs is what a request may allocate in both proxies together on a steady
@@ -35,6 +37,11 @@ func steadyUnder(t testing.TB, tr *route.Traffic) (once func()) { return steadyL
 
 // steadyLogged is the same with an access log in both proxies; nil for none.
 func steadyLogged(t testing.TB, tr *route.Traffic, l *accesslog.Log) (once func()) {
+	return steadyTold(t, tr, l, nil)
+}
+
+// steadyTold is the same with spans of both proxies; nil for none.
+func steadyTold(t testing.TB, tr *route.Traffic, l *accesslog.Log, spans *trace.Tracer) (once func()) {
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024))
 	at := server(t, func(c *net.TCPConn) {
 		b := make([]byte, 16<<10)
@@ -55,11 +62,13 @@ func steadyLogged(t testing.TB, tr *route.Traffic, l *accesslog.Log) (once func(
 	ca := NewCA(t)
 	logs := &accesslog.Slot{}
 	logs.Set(l, l)
-	s := New(t, ca, ID("api"), Options{Logs: logs})
+	traces := &trace.Slot{}
+	traces.Set(spans)
+	s := New(t, ca, ID("api"), Options{Logs: logs, Traces: traces})
 	w := New(t, ca, ID("web"), Options{})
 	api := w.Cluster("api", Meshed(s.Before(at), ID("api")))
 	d, out := w.Destination("api:80", config.HTTP, Share{api, 1})
-	defer func() { d.Log(l) }()
+	defer func() { d.Log(l); d.Trace(spans) }()
 	if tr != nil {
 		u, err := route.NewRule(route.RuleSpec{Traffic: tr, Backends: []route.Backend{{Name: "api", Weight: 1, Cluster: api}}})
 		if err != nil {
@@ -73,6 +82,9 @@ func steadyLogged(t testing.TB, tr *route.Traffic, l *accesslog.Log) (once func(
 	}
 	t.Cleanup(func() { c.Close() })
 	request := []byte(benchRequest)
+	if spans != nil { // the proxy decides
+		request = []byte(strings.Replace(benchRequest, "Traceparent", "X-Something", 1))
+	}
 	in := make([]byte, 16<<10)
 	return func() {
 		if _, err := c.Write(request); err != nil {
@@ -108,6 +120,31 @@ func BenchmarkHTTP1(b *testing.B) {
 // BenchmarkHTTP1Policies is the same with timeouts, retries and a budget.
 func BenchmarkHTTP1Policies(b *testing.B) {
 	once := steadyUnder(b, policies())
+	for range 100 {
+		once()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		once()
+	}
+}
+
+// unreported samples so many percent, for a collector that takes all.
+func unreported(t testing.TB, percent float64) *trace.Tracer {
+	t.Helper()
+	e := trace.NewExporters(takesAll{}, trace.Self{Node: "node", Canonical: "web", Namespace: "default"}, slog.New(slog.DiscardHandler))
+	t.Cleanup(e.Close)
+	return trace.New(trace.Spec{Cluster: "collector", Sampling: percent}, nil, e)
+}
+
+type takesAll struct{}
+
+func (takesAll) Export(context.Context, string, string, []byte) ([]byte, error) { return nil, nil }
+
+// BenchmarkHTTP1Traced is the same with spans of all requests in both proxies.
+func BenchmarkHTTP1Traced(b *testing.B) {
+	once := steadyTold(b, nil, nil, unreported(b, 100))
 	for range 100 {
 		once()
 	}
@@ -204,7 +241,10 @@ func TestSteadyPathDoesNotAllocate(t *testing.T) {
 	for name, path := range map[string]func(testing.TB) func(){
 		"HTTP/1.1 over the hop":  func(t testing.TB) func() { return steady(t) },
 		"HTTP/1.1 with policies": func(t testing.TB) func() { return steadyUnder(t, policies()) }, "gRPC": steadyGRPC,
-		"HTTP/1.1 with an access log": func(t testing.TB) func() { return steadyLogged(t, nil, discarded(t)) },
+		"HTTP/1.1 with spans of none":       func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 0)) },
+		"HTTP/1.1 with spans of one in 100": func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 1)) },
+		"HTTP/1.1 with spans of all":        func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 100)) },
+		"HTTP/1.1 with an access log":       func(t testing.TB) func() { return steadyLogged(t, nil, discarded(t)) },
 	} {
 		t.Run(name, func(t *testing.T) { doesNotAllocate(t, path(t)) })
 	}

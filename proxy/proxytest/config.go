@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/outbound"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -89,6 +90,13 @@ func (d *Destination) Log(l *accesslog.Log) {
 		own.Log = l
 		d.split.Store(&own)
 	}
+}
+
+// Trace makes spans of requests; it comes after Route or Rules.
+func (d *Destination) Trace(tr *trace.Tracer) {
+	own := *d.table.Load()
+	own.Trace = tr
+	d.table.Store(&own)
 }
 
 // Stale implements outbound.Destination.

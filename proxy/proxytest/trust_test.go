@@ -1,6 +1,8 @@
 package proxytest
 
 import (
+	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 )
 
@@ -100,5 +103,40 @@ func TestConnectionsEndWithTheirCertificates(t *testing.T) {
 				t.Error("no request was made")
 			}
 		})
+	}
+}
+
+// An idle connection of a peer whose certificate has expired ends, before it can
+// carry another request.
+func TestIdleConnectionsEndWithTrust(t *testing.T) {
+	ca := NewCA(t)
+	server := New(t, ca, ID("api"), Options{Look: 20 * time.Millisecond})
+	client := New(t, ca, ID("web"), Options{Issuer: &Issuer{CA: ca, ID: ID("web"), For: 3 * time.Second}})
+	in := server.Before(app(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Method) }))
+	cfg, err := client.TLS.Client(ID("api"), alpn.HTTP1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tls.Dial("tcp", in.String(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	br := bufio.NewReader(c)
+	for range 2 {
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: api\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := br.ReadByte(); err != io.EOF {
+		t.Errorf("the idle connection: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/proxy/outbound"
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -50,6 +51,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Logs are the access logs of inbound ports and of unknown destinations.
 	Logs *accesslog.Slot
+	// Traces makes the spans of inbound requests.
+	Traces *trace.Slot
 }
 
 // New starts the proxy of a workload. It ends with the test.
@@ -83,7 +86,7 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 	w.Policy(policy.Port{Mode: policy.Permissive})
 	watch := &forward.Watch{}
 	w.Inbound = inbound.New(inbound.Options{Policy: w.policy.Load, TLS: w.TLS, Registry: w.Registry, Telemetry: w.Telemetry, Watch: watch,
-		Limits: o.Limits, ControlNamespace: "weft-system", Activity: w.Activity, Log: o.Log, Logs: o.Logs})
+		Limits: o.Limits, ControlNamespace: "weft-system", Activity: w.Activity, Log: o.Log, Logs: o.Logs, Traces: o.Traces})
 	w.Outbound = outbound.New(outbound.Options{Source: w.Source, Registry: w.Registry, Telemetry: w.Telemetry, Watch: watch,
 		Limits: o.Limits, Activity: w.Activity, Log: o.Log, Logs: o.Logs})
 	return w

@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -23,7 +24,9 @@ type Table struct {
 	Name  string
 	Rules []*Rule
 	// Log is where requests to the destination are logged; nil for nowhere.
-	Log   *accesslog.Log
+	Log *accesslog.Log
+	// Trace makes the spans of requests to the destination; nil for none.
+	Trace *trace.Tracer
 	index *index // nil for few rules
 }
 

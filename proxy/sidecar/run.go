@@ -25,6 +25,7 @@ import (
 	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/outbound"
 	"github.com/weftmesh/weft/proxy/telemetry"
+	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -43,6 +44,7 @@ type sidecar struct {
 	stopping  atomic.Bool
 	warm      chan struct{} // closed once the explicit upstreams were asked for
 	logs      *accesslog.Sinks
+	traces    *trace.Exporters
 	end       chan struct{} // closed or written by what asks the proxy to end
 }
 
@@ -71,6 +73,7 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 	p.await(ctx, stop)
 	p.close()
 	p.logs.Close()
+	p.traces.Close()
 	return nil
 }
 
@@ -88,11 +91,12 @@ func assemble(s Settings, log *slog.Logger) (*sidecar, error) {
 	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Memory: p.activity, Own: own, Refuse: refuse, Log: log,
 		Dialled: forward.CountDialled(p.telemetry, inbound.ApplicationCluster)})
 	p.logs = accesslog.NewSinks(log)
-	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log, AccessLogs: p.logs,
+	p.traces = trace.NewExporters(trace.Collectors{Registry: p.registry}, s.self(), log)
+	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log, AccessLogs: p.logs, Traces: p.traces, Env: s.Env,
 		Node: config.Node{ID: s.nodeID(), Version: version.Get(), Metadata: p.metadata()}})
 	watch := &forward.Watch{}
 	p.in = inbound.New(inbound.Options{Policy: p.store.Inbound, TLS: p.tls, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
-		Refuse: refuse, ControlNamespace: s.ControlNamespace, Activity: p.activity, Log: log, Logs: p.store.InboundLogs()})
+		Refuse: refuse, ControlNamespace: s.ControlNamespace, Activity: p.activity, Log: log, Logs: p.store.InboundLogs(), Traces: p.store.InboundTraces()})
 	p.out = outbound.New(outbound.Options{Source: source{p.store}, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
 		Refuse: refuse, Activity: p.activity, Log: log, Logs: p.store.UnknownLogs()})
 	p.gauges()
@@ -156,6 +160,8 @@ func (p *sidecar) gauges() {
 	p.telemetry.Gauge("weft_proxy_carried", "Requests and opaque connections under way.", func() float64 { return float64(p.activity.Carried()) })
 	p.telemetry.Gauge("weft_proxy_access_log_lines_total", "Lines of the access log that were written.", func() float64 { return float64(p.logs.Written()) })
 	p.telemetry.Gauge("weft_proxy_access_log_dropped_total", "Lines of the access log that were lost, because the file was slow or could not be written.", func() float64 { return float64(p.logs.Dropped()) })
+	p.telemetry.Gauge("weft_proxy_spans_exported_total", "Spans that a collector has taken.", func() float64 { return float64(p.traces.Exported()) })
+	p.telemetry.Gauge("weft_proxy_spans_dropped_total", "Spans that were lost, because the collector was slow or away, or refused them.", func() float64 { return float64(p.traces.Dropped()) })
 	p.shedding()
 	p.telemetry.Gauge("control_connected", "Whether there is a stream to the control plane.", func() float64 {
 		if p.store.Connected() {

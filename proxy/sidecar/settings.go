@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/proxy/trace"
 )
 
 // ErrSettings means that the environment is incomplete or malformed; the text
@@ -46,6 +48,8 @@ type Settings struct {
 	LogLevel                       slog.Level
 	Cores                          int
 	WatchProcesses, Native, CanEnd bool
+	// Env looks up what attributes of spans name.
+	Env Lookup
 }
 
 // InboundListener stands before one address of the application.
@@ -123,6 +127,7 @@ func (r *reader) number(name string, standard int) int {
 func Read(lookup Lookup) (Settings, error) {
 	r := &reader{lookup: lookup}
 	s := Settings{
+		Env:            lookup,
 		ControlAddress: r.need("WEFT_CONTROL_ADDRESS", "host:port of the control plane"),
 		TokenFile:      r.need("WEFT_TOKEN_FILE", "the path of the workload's token"),
 		ClusterDomain:  r.get("WEFT_CLUSTER_DOMAIN", "cluster.local"),
@@ -231,6 +236,12 @@ func (r *reader) upstreams() (out []UpstreamListener) {
 		out = append(out, UpstreamListener{Destination: p[0], Listen: p[1]})
 	}
 	return out
+}
+
+// self is what spans tell of the workload.
+func (s *Settings) self() trace.Self {
+	_, name, _ := strings.Cut(s.Owner, "/")
+	return trace.Self{Node: s.nodeID(), Canonical: cmp.Or(name, s.Pod), Namespace: s.Namespace}
 }
 
 // nodeID is the node of discovery (docs/xds.md, discovery).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,11 +53,13 @@ func (q question) String() string {
 
 // resolving is the state of a DNS cluster's lookups.
 type resolving struct {
-	mu      sync.Mutex
-	asked   question
-	at      time.Time // of the last attempt
-	running chan struct{}
-	err     error
+	mu    sync.Mutex
+	asked question
+	// answered is whose answer the endpoints are.
+	answered question
+	at       time.Time // of the last attempt
+	running  chan struct{}
+	err      error
 	// found are the endpoints of each of several names, as of the last answer.
 	found [][]EndpointSpec
 	of    *Names
@@ -64,32 +67,32 @@ type resolving struct {
 
 // resolve makes sure that a DNS cluster has endpoints. The first caller waits
 // for the answer; later a stale answer is used while a new one is fetched, and
-// kept when the fetch fails.
+// kept when the fetch fails. What was an answer to another question, which the
+// configuration asked before, is not used.
 func (c *Cluster) resolve(ctx context.Context, s *state) error {
-	d := &c.dns
+	d, q := &c.dns, s.spec.question()
 	d.mu.Lock()
-	changed := d.asked != s.spec.question()
 	keep := dnsFresh
 	if d.err != nil {
 		keep = dnsRetry
 	}
-	if d.running == nil && (changed || time.Since(d.at) > keep) {
-		d.asked, d.at = s.spec.question(), time.Now()
+	if d.running == nil && (d.asked != q || d.answered != q && d.err == nil || time.Since(d.at) > keep) {
+		d.asked, d.at = q, time.Now()
 		done := make(chan struct{})
 		d.running = done
-		go c.lookup(d.asked, done)
+		go c.lookup(q, done)
 	}
-	running, err := d.running, d.err
+	running, err, has := d.running, d.err, d.answered == q
 	d.mu.Unlock()
-	if !changed && len(s.endpoints) > 0 {
+	if has && len(s.endpoints) > 0 {
 		return nil
 	}
 	if running != nil {
 		select {
 		case <-running:
 			d.mu.Lock()
-			other := d.asked != s.spec.question()
-			err = d.err
+			other := d.asked != q || d.answered != q && d.err == nil
+			err, has = d.err, d.answered == q
 			d.mu.Unlock()
 			if other { // it was the lookup of what the cluster was before
 				if s = c.state.Load(); s.spec.Kind != DNS {
@@ -98,11 +101,11 @@ func (c *Cluster) resolve(ctx context.Context, s *state) error {
 				return c.resolve(ctx, s)
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.question(), ctx.Err())
+			return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, q, ctx.Err())
 		}
 	}
-	if err != nil && len(c.Endpoints()) == 0 {
-		return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, s.spec.question(), err)
+	if err != nil && (!has || len(c.Endpoints()) == 0) {
+		return fmt.Errorf("%w: looking up %s: %w", ErrNoEndpoint, q, err)
 	}
 	return nil
 }
@@ -111,22 +114,26 @@ func (c *Cluster) lookup(q question, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), dnsWait)
 	defer cancel()
 	a, err := c.answer(ctx, q)
-	if err == nil {
-		c.registry.mu.Lock()
-		if !c.state.Load().removed {
-			c.setEndpoints(a)
-		}
-		c.registry.mu.Unlock()
+	c.registry.mu.Lock()
+	// The cluster may be another one by now.
+	s := c.state.Load()
+	use := (err == nil || len(a.Endpoints) > 0) && !s.removed && s.spec.Kind == DNS && s.spec.question() == q
+	if use {
+		c.setEndpoints(a)
 	}
+	c.registry.mu.Unlock()
 	c.dns.mu.Lock()
 	c.dns.err = err
+	if use {
+		c.dns.answered = q
+	}
 	c.dns.running = nil
 	c.dns.mu.Unlock()
 	close(done)
 }
 
 // answer resolves all names at once. One that cannot be resolved keeps the
-// endpoints that it had; it is an error where none can.
+// endpoints that it had, in another list too; it is an error where none can.
 func (c *Cluster) answer(ctx context.Context, q question) (Assignment, error) {
 	if q.names == nil {
 		addrs, err := c.registry.opts.Resolver.Lookup(ctx, q.host)
@@ -149,13 +156,9 @@ func (c *Cluster) answer(ctx context.Context, q question) (Assignment, error) {
 	out := Assignment{Overprovisioning: q.names.Overprovisioning}
 	failed := 0
 	c.dns.mu.Lock()
-	before := c.dns.found
-	if len(before) != len(list) || c.dns.of != q.names {
-		before = make([][]EndpointSpec, len(list))
-	}
 	for i := range list {
 		if errs[i] != nil {
-			found[i] = before[i]
+			found[i] = c.dns.before(&list[i])
 			failed++
 		}
 		out.Endpoints = append(out.Endpoints, found[i]...)
@@ -166,6 +169,16 @@ func (c *Cluster) answer(ctx context.Context, q question) (Assignment, error) {
 		return out, nil
 	}
 	return out, errors.Join(errs...)
+}
+
+// before is what a name's endpoints were. mu is held.
+func (d *resolving) before(n *NamedEndpoint) []EndpointSpec {
+	if d.of != nil {
+		if i := slices.Index(d.of.List, *n); i >= 0 {
+			return d.found[i]
+		}
+	}
+	return nil
 }
 
 // endpointsAt makes endpoints like one, at other addresses.

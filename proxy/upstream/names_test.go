@@ -101,3 +101,108 @@ func TestANameThatFailsLaterKeepsItsEndpoints(t *testing.T) {
 		t.Error("no name is resolved, and that is no error")
 	}
 }
+
+// gate is a resolver that answers when it is told to.
+type gate struct {
+	asked chan string
+	tell  chan netip.Addr // an invalid one is an error
+}
+
+func (g *gate) Lookup(_ context.Context, host string) ([]netip.Addr, error) {
+	g.asked <- host
+	if a := <-g.tell; a.IsValid() {
+		return []netip.Addr{a}, nil
+	}
+	return nil, errors.New("no such host: " + host)
+}
+
+// TestNoRequestGoesToTheNameOfBefore: while another name is looked up, and when
+// it cannot be resolved, nothing goes where the former name led.
+func TestNoRequestGoesToTheNameOfBefore(t *testing.T) {
+	for name, again := range map[string]func(host string) Spec{
+		"one": func(host string) Spec { return Spec{Name: "ext", Kind: DNS, Host: host, Port: 80} },
+		"several": func(host string) Spec {
+			return Spec{Name: "ext", Kind: DNS, Names: &Names{List: []NamedEndpoint{{Host: host}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gate{make(chan string), make(chan netip.Addr)}
+			r := NewRegistry(Options{Resolver: g})
+			t.Cleanup(r.Close)
+			type picked struct {
+				e   *Endpoint
+				err error
+			}
+			var c *Cluster
+			pick := func() chan picked {
+				out := make(chan picked, 1)
+				go func() {
+					e, err := c.Pick(context.Background(), &Choice{})
+					out <- picked{e, err}
+				}()
+				return out
+			}
+			c = r.Apply(again("a.example.com"))
+			first := pick()
+			<-g.asked
+			g.tell <- netip.MustParseAddr("192.0.2.1")
+			if p := <-first; p.err != nil || p.e.Address().Addr().String() != "192.0.2.1" {
+				t.Fatal(p)
+			}
+			r.Apply(again("b.example.com"))
+			first = pick()
+			<-g.asked // the lookup of the new name is under way
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if e, err := c.Pick(ctx, &Choice{}); err == nil {
+				t.Errorf("while the new name is looked up: %v", e.Address())
+			}
+			g.tell <- netip.Addr{}
+			if p := <-first; p.err == nil {
+				t.Errorf("the new name cannot be resolved: %v", p.e.Address())
+			}
+			if e, err := c.Pick(context.Background(), &Choice{}); err == nil {
+				t.Errorf("and later: %v", e.Address())
+			}
+		})
+	}
+}
+
+// TestALateAnswerDoesNotReplaceOtherEndpoints: the cluster has got other
+// endpoints while its former name was looked up.
+func TestALateAnswerDoesNotReplaceOtherEndpoints(t *testing.T) {
+	g := &gate{make(chan string), make(chan netip.Addr)}
+	r := NewRegistry(Options{Resolver: g})
+	t.Cleanup(r.Close)
+	c := r.Apply(Spec{Name: "ext", Kind: DNS, Host: "a.example.com", Port: 80})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = c.Pick(context.Background(), &Choice{})
+	}()
+	<-g.asked
+	r.Apply(Spec{Name: "ext", Kind: Pushed})
+	r.SetEndpoints("ext", []EndpointSpec{{Address: netip.MustParseAddrPort("192.0.2.9:80")}})
+	g.tell <- netip.MustParseAddr("192.0.2.1")
+	<-done
+	if e := c.Endpoints(); len(e) != 1 || e[0].Address().String() != "192.0.2.9:80" {
+		t.Errorf("%v", e)
+	}
+}
+
+// TestANameKeepsItsEndpointsInAnotherList while it cannot be resolved.
+func TestANameKeepsItsEndpointsInAnotherList(t *testing.T) {
+	h := &hosts{list: map[string]string{"a.example.com": "192.0.2.1"}}
+	r := NewRegistry(Options{Resolver: h})
+	t.Cleanup(r.Close)
+	list := []NamedEndpoint{{Host: "a.example.com"}}
+	c := r.Apply(Spec{Name: "ext", Kind: DNS, Names: &Names{List: list}})
+	if _, err := c.Pick(context.Background(), &Choice{}); err != nil {
+		t.Fatal(err)
+	}
+	h.set(nil)
+	r.Apply(Spec{Name: "ext", Kind: DNS, Names: &Names{List: append([]NamedEndpoint{{Host: "b.example.com"}}, list...)}})
+	if e, err := c.Pick(context.Background(), &Choice{}); err != nil || e.Address().Addr().String() != "192.0.2.1" {
+		t.Error(err)
+	}
+}

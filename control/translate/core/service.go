@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"net/netip"
 	"sort"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/fragment"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -57,8 +59,12 @@ func (t *translator) service(ref mesh.Ref, item world.Item[*corev1.Service], own
 	s.ExportTo = exportTo(item.Obj)
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
-		if spec.ExternalName == "" {
-			t.problem(problem.New(problem.NoExternalName, item.Origin, "spec.externalName", "the service is of type ExternalName but names no DNS name; it is left out", "set spec.externalName"))
+		if a, err := netip.ParseAddr(spec.ExternalName); !apifield.DNSName(spec.ExternalName) && (err != nil || a.Zone() != "") {
+			message := "the service is of type ExternalName but names no DNS name; it is left out"
+			if spec.ExternalName != "" {
+				message = fmt.Sprintf("%q is no DNS name; the service is left out", spec.ExternalName)
+			}
+			t.problem(problem.New(problem.NoExternalName, item.Origin, "spec.externalName", message, "set spec.externalName"))
 			return nil
 		}
 		s.Kind, s.External = mesh.ExternalName, spec.ExternalName

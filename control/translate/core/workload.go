@@ -43,6 +43,7 @@ func (t *translator) workloads() {
 		w.Identity, w.Meshed = id, !id.IsZero()
 		w.Ports = t.inboundPorts(item, served[ref], declared[ref])
 		w.AccessLog = t.accessLog(item)
+		t.traceCollector(item)
 		t.out.Workloads = append(t.out.Workloads, w)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -27,7 +28,7 @@ func (j *judge) tlsRules(list []gwv1.TLSRouteRule) rules {
 	var names []string
 	for i, h := range j.o.hostnames {
 		name := strings.ToLower(string(h))
-		if rest := strings.TrimPrefix(name, "*."); rest == "" || strings.ContainsAny(rest, "*/: \t\r\n\x00") {
+		if !apifield.DNSName(strings.TrimPrefix(name, "*.")) {
 			j.problem(problem.BadMatch, at("spec.hostnames[%d]", i), at("%q is not a host name; it is left out", h), "write a DNS name, with *. in front for all below it")
 			continue
 		}

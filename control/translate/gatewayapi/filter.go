@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/httproute"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -163,7 +164,7 @@ func (f *filters) rewrite(in *gwv1.HTTPURLRewriteFilter, w string) {
 }
 
 func (f *filters) hostname(name, w string) string {
-	if name == "" || strings.ContainsAny(name, "*/:@ \t\r\n\x00%") {
+	if !apifield.Authority(name) || strings.ContainsAny(name, "*:%") {
 		f.unsupported(w, at("%q is not a host name", name), "write a DNS name")
 		return ""
 	}
@@ -189,7 +190,7 @@ func (f *filters) path(in *gwv1.HTTPPathModifier, w string) (full string, prefix
 	case value == nil:
 		f.unsupported(w, at("%s has nothing in its own field", in.Type), "fill the field of its name")
 		return "", nil
-	case strings.ContainsAny(*value, " \t\r\n\x00#"):
+	case !apifield.Target(*value):
 		f.unsupported(w, at("%q is not a path", *value), "write it as it stands in a URL")
 		return "", nil
 	case in.Type == gwv1.FullPathHTTPPathModifier:

@@ -7,6 +7,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -43,7 +44,7 @@ func fields(in []gwv1.HTTPHeader, where string, report Report) (out []mesh.Heade
 // header checks a field (RFC 9110, section 5): a malformed one could split the
 // request in two.
 func header(name, value, where string, report Report) bool {
-	if Token(name) && !strings.ContainsAny(value, "\r\n\x00") {
+	if Token(name) && apifield.Text(value) {
 		return true
 	}
 	report(problem.BadHeaderChange, where, at("%q: %q is not a header field; requests that would pass the filter are answered 500", name, value), "correct the name or the value")

@@ -2,12 +2,12 @@ package httproute
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -127,8 +127,8 @@ func Expression(kind, value, field string, bad Bad) {
 		bad(field+".type", at("%q is not a kind of match", kind), "use one that the Gateway API knows")
 		return
 	}
-	if _, err := regexp.Compile(value); err != nil {
-		bad(field+".value", at("%q is not a regular expression: %s", value, err), "write it in RE2 syntax")
+	if err := apifield.Expression(value); err != nil {
+		bad(field+".value", at("%.100q is not a regular expression: %s", value, err), "write it in RE2 syntax")
 	}
 }
 

@@ -18,7 +18,7 @@ func (t *translator) headers(in *networking.Headers_HeaderOperations, o mesh.Ori
 		return out, ""
 	}
 	good := func(name, value, where string) bool {
-		if apifield.Token(name) && !strings.ContainsAny(value, "\r\n\x00") {
+		if apifield.Token(name) && apifield.Text(value) {
 			return true
 		}
 		t.problem(problem.SchemaInvalid, o, field+where, at("%q: %q is not a header field; it is ignored", name, value), "correct the name or the value")
@@ -27,7 +27,7 @@ func (t *translator) headers(in *networking.Headers_HeaderOperations, o mesh.Ori
 	for _, k := range keys(in.Set) {
 		name := strings.ToLower(k)
 		if name == "host" || name == ":authority" {
-			if host = in.Set[k]; strings.ContainsAny(host, " /?#@\\\r\n\x00") {
+			if host = in.Set[k]; !apifield.Authority(host) {
 				t.problem(problem.SchemaInvalid, o, field+".set."+k, at("%q is no authority; the request keeps its own", host), "write a host, with or without a port")
 				host = ""
 			}
@@ -121,11 +121,9 @@ func badSubstitution(s string, groups int) string {
 
 // authority is a new authority where it can be one; else it is reported.
 func (t *translator) authority(host string, src httpSource, field string) string {
-	for i := range len(host) {
-		if c := host[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`/?#@\"<>^{|}`+"`", c) >= 0 {
-			t.invalid(src, field, at("%q is no authority; the request keeps its own", host), "write a host, with or without a port")
-			return ""
-		}
+	if host != "" && !apifield.Authority(host) {
+		t.invalid(src, field, at("%q is no authority; the request keeps its own", host), "write a host, with or without a port")
+		return ""
 	}
 	return host
 }

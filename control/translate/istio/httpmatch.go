@@ -104,7 +104,9 @@ func value(name string, in *networking.StringMatch, field string, bad func(field
 	v := mesh.ValueMatch{Name: name}
 	switch m := in.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
-		v.Kind, v.Value = mesh.Exact, m.Exact
+		if v.Kind, v.Value = mesh.Exact, m.Exact; m.Exact == "" && (name == "" || name == ":method") {
+			bad(field+".exact", "the text is empty, as in no request", "give one, or leave it out")
+		}
 	case *networking.StringMatch_Prefix:
 		v.Kind, v.Value = mesh.StringPrefix, m.Prefix
 		if m.Prefix == "" {

@@ -3,6 +3,7 @@ package istio
 import (
 	"math"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -46,12 +47,19 @@ func (t *translator) duration(d *durationpb.Duration, o mesh.Origin, field strin
 		return nil, false
 	}
 	v := d.AsDuration()
-	if v < 0 {
+	switch {
+	case v < 0:
 		t.problem(problem.SchemaInvalid, o, field, at("the duration %s is negative; it is ignored", v), "give 0s or more")
+		return nil, false
+	case v > maxDuration:
+		t.problem(problem.SchemaInvalid, o, field, at("the duration %s is more than a century; it is ignored", v), "leave the field out, or give less")
 		return nil, false
 	}
 	return mesh.After(v), true
 }
+
+// maxDuration is what a proxy takes.
+const maxDuration = 100 * 365 * 24 * time.Hour
 
 // defaultRetry is what Istio does for a route that says nothing of retries.
 func defaultRetry() *mesh.Retry {

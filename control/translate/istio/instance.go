@@ -22,7 +22,7 @@ type instance struct {
 // instance reads a WorkloadEntry; false means that its address is none.
 func (t *translator) instance(e *networking.WorkloadEntry, namespace string, ref mesh.Ref, outside bool) (instance, bool) {
 	a, err := netip.ParseAddr(e.Address)
-	if err != nil {
+	if err != nil || a.Zone() != "" {
 		return instance{}, false
 	}
 	l := mesh.ParseLocality(e.Locality)

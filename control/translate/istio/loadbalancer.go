@@ -1,10 +1,15 @@
 package istio
 
 import (
+	"math"
+	"math/big"
+	"strings"
+
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -39,28 +44,63 @@ func (c *converter) hash(in *networking.LoadBalancerSettings_ConsistentHashLB, f
 	out := &mesh.Hash{MinRing: in.MinimumRingSize} //nolint:staticcheck // deprecated, and still used
 	switch k := in.HashKey.(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
+		if !apifield.Token(k.HttpHeaderName) {
+			c.problem(problem.SchemaInvalid, field+".httpHeaderName", at("%q is no header name; requests are spread as if there were no such block", k.HttpHeaderName), "use letters, digits and dashes")
+			return nil
+		}
 		out.Header = k.HttpHeaderName
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
 		out.SourceIP = k.UseSourceIp
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
 		out.Query = k.HttpQueryParameterName
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
-		out.Cookie = &mesh.HashCookie{Name: k.HttpCookie.Name, Path: k.HttpCookie.Path, TTL: c.duration(k.HttpCookie.Ttl, field+".httpCookie.ttl")}
-		for _, a := range k.HttpCookie.Attributes {
-			out.Cookie.Attributes = append(out.Cookie.Attributes, mesh.Header{Name: a.Name, Value: a.Value})
+		if out.Cookie = c.cookie(k.HttpCookie, field+".httpCookie"); out.Cookie == nil {
+			return nil
 		}
 	}
 	if out.Header == "" && out.Query == "" && out.Cookie == nil && !out.SourceIP {
 		c.problem(problem.SchemaInvalid, field, "no key is given; requests are spread as if there were no such block", "give httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 		return nil
 	}
+	where := field + ".minimumRingSize"
 	switch a := in.HashAlgorithm.(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_RingHash_:
 		if a.RingHash.GetMinimumRingSize() > 0 {
+			where = field + ".ringHash.minimumRingSize"
 			out.MinRing = a.RingHash.MinimumRingSize
 		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_Maglev:
 		out.Maglev, out.TableSize, out.MinRing = true, a.Maglev.GetTableSize(), 0
+	}
+	if out.MinRing > maxRing {
+		c.problem(problem.SchemaInvalid, where, at("%d is more than %d; the default is in effect", out.MinRing, maxRing), "give less")
+		out.MinRing = 0
+	}
+	if n := out.TableSize; n > maxTable || n > 0 && !new(big.Int).SetUint64(n).ProbablyPrime(0) {
+		c.problem(problem.SchemaInvalid, field+".maglev.tableSize", at("%d is no prime of at most %d; the default is in effect", n, maxTable), "give a prime")
+		out.TableSize = 0
+	}
+	return out
+}
+
+// What a proxy takes, as Envoy.
+const (
+	maxRing  = 8 << 20
+	maxTable = 5_000_011
+)
+
+// cookie reads the cookie of a hash; nil where a client could not send it back.
+func (c *converter) cookie(in *networking.LoadBalancerSettings_ConsistentHashLB_HTTPCookie, field string) *mesh.HashCookie {
+	good := func(text string) bool { return apifield.Text(text) && !strings.Contains(text, ";") }
+	ok := apifield.Token(in.GetName()) && good(in.GetPath())
+	out := &mesh.HashCookie{Name: in.GetName(), Path: in.GetPath(), TTL: c.duration(in.GetTtl(), field+".ttl")}
+	for _, a := range in.GetAttributes() {
+		ok = ok && good(a.Name) && good(a.Value)
+		out.Attributes = append(out.Attributes, mesh.Header{Name: a.Name, Value: a.Value})
+	}
+	if !ok {
+		c.problem(problem.SchemaInvalid, field, "the name, the path or an attribute cannot stand in a cookie; requests are spread as if there were no such block", "use letters, digits and dashes")
+		return nil
 	}
 	return out
 }
@@ -77,8 +117,14 @@ func (c *converter) warmUp(in *networking.LoadBalancerSettings, field string) *m
 	if d == nil || *d == 0 {
 		return nil
 	}
-	value := func(v *wrapperspb.DoubleValue) float64 { return v.GetValue() }
-	return &mesh.WarmUp{Duration: *d, MinimumPercent: value(w.MinimumPercent), Aggression: value(w.Aggression)}
+	within := func(v *wrapperspb.DoubleValue, name string, least, most float64) float64 {
+		if v != nil && !(v.Value >= least && v.Value <= most) {
+			c.problem(problem.SchemaInvalid, field+".warmup."+name, at("%g is not between %g and %g; the default is in effect", v.Value, least, most), "correct the value")
+			return 0
+		}
+		return v.GetValue()
+	}
+	return &mesh.WarmUp{Duration: *d, MinimumPercent: within(w.MinimumPercent, "minimumPercent", 0, 100), Aggression: within(w.Aggression, "aggression", 1, math.MaxFloat32)}
 }
 
 func (c *converter) locality(in *networking.LocalityLoadBalancerSetting, field string) *mesh.LocalityPreference {

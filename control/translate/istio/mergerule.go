@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -40,7 +41,7 @@ func (t *translator) merged(s *mesh.Service, scope string, rules []*rule) *mesh.
 		m.equals, m.winners, m.losers = false, rules[:n], rules[n:]
 		all.policy = m.policy(all.policy, general.policy, "spec.trafficPolicy")
 		for _, name := range keys(general.subsets) {
-			m.subset(all, general.subsets[name], general.from[name], at("spec.subsets[%s]", name))
+			m.subset(all, general.subsets[name], general.from[name])
 		}
 	}
 	c := converter{t: t, rules: rules, service: s}
@@ -86,37 +87,40 @@ func (m *merger) union(rules []*rule) sum {
 			case out.from[sub.Name] == r:
 				m.t.problem(problem.SubsetUnknown, r.origin(), field+".name", at("the subset %s is given twice; the first is in effect", sub.Name), "name each subset once")
 			default:
-				m.subset(out, sub, r, field)
+				m.subset(out, sub, r)
 			}
 		}
 	}
 	return out
 }
 
-func (m *merger) subset(to sum, sub *networking.Subset, r *rule, field string) {
+func (m *merger) subset(to sum, sub *networking.Subset, r *rule) {
 	first := to.subsets[sub.Name]
 	if first == nil {
 		to.subsets[sub.Name], to.from[sub.Name] = sub, r
 		return
 	}
-	winners, losers := m.winners, m.losers
-	m.winners, m.losers = []*rule{to.from[sub.Name]}, []*rule{r}
+	losers, field := m.losers, subsetPath(sub.Name)
+	m.losers = []*rule{r}
 	if mesh.LabelString(first.Labels) != mesh.LabelString(sub.Labels) {
-		m.conflict(field + ".labels")
+		m.conflict(field+".labels", protoreflect.Value{})
 	}
 	to.subsets[sub.Name] = &networking.Subset{Name: sub.Name, Labels: first.Labels, TrafficPolicy: m.policy(first.TrafficPolicy, sub.TrafficPolicy, field+".trafficPolicy")}
-	m.winners, m.losers = winners, losers
+	m.losers = losers
 }
 
-func (m *merger) conflict(field string) {
-	in, _ := saidBy(m.winners, field)
+// conflict tells the loser who has decided; value is what is in effect, if that is
+// one value.
+func (m *merger) conflict(field string, value protoreflect.Value) {
+	in, _ := saidWith(m.winners, field, value)
 	out, where := saidBy(m.losers, field)
 	m.t.problem(problem.RuleConflict, out, where, at("%s says something else for host %s, and decides", in, m.losers[0].host), "say it in one of the two")
 }
 
-// tighten tells both sides of different limits.
-func (m *merger) tighten(field string, second bool) {
-	in, inAt := saidBy(m.winners, field)
+// tighten tells who gives the other limit; value is that of the winners, and
+// second says that it is the other one.
+func (m *merger) tighten(field string, value protoreflect.Value, second bool) {
+	in, inAt := saidWith(m.winners, field, value)
 	out, where := saidBy(m.losers, field)
 	if second {
 		in, out, where = out, in, inAt
@@ -131,16 +135,18 @@ func (m *merger) policy(a, b *networking.TrafficPolicy, field string) *networkin
 	case a == nil:
 		return b
 	case m.t.settings.Combine == mesh.CombineOldest:
-		m.conflict(field)
+		m.conflict(field, protoreflect.Value{})
 		return a
 	}
 	out := proto.Clone(a).(*networking.TrafficPolicy)
 	ports := b.PortLevelSettings
+	m.replaced(a, b, field, m.losers, m.winners)
+	m.replaced(b, a, field, m.winners, m.losers)
 	bb := proto.Clone(b).(*networking.TrafficPolicy)
 	bb.PortLevelSettings = nil
 	m.fill(out.ProtoReflect(), bb.ProtoReflect(), field)
-	for i, p := range ports {
-		where := at("%s.portLevelSettings[%d]", field, i)
+	for _, p := range ports {
+		where := portPath(field, p.Port.GetNumber())
 		known := false
 		for _, have := range out.PortLevelSettings {
 			if have.Port.GetNumber() == p.Port.GetNumber() {
@@ -153,6 +159,23 @@ func (m *merger) policy(a, b *networking.TrafficPolicy, field string) *networkin
 		}
 	}
 	return out
+}
+
+// replaced tells the rules that say something for all ports where others have
+// settings of a port, which replace it there: a port takes over nothing.
+func (m *merger) replaced(ports, all *networking.TrafficPolicy, field string, those, others []*rule) {
+	if partsOf(all) == (parts{budget: all.GetRetryBudget(), protocol: all.GetProxyProtocol()}) {
+		return
+	}
+	for _, p := range ports.GetPortLevelSettings() {
+		n := p.GetPort().GetNumber()
+		if slices.ContainsFunc(all.GetPortLevelSettings(), func(o *networking.TrafficPolicy_PortTrafficPolicy) bool { return o.GetPort().GetNumber() == n }) {
+			continue
+		}
+		by, _ := saidBy(others, portPath(field, n))
+		o, where := saidBy(those, field)
+		m.t.problem(problem.RuleConflict, o, where, at("%s has settings of its own for port %d of host %s, which replace these there", by, n, m.losers[0].host), "say them for the port too")
+	}
 }
 
 // whole are the parts of a policy that mean something as a whole only.
@@ -174,15 +197,16 @@ func (m *merger) fill(a, b protoreflect.Message, field string) {
 		case fd.Message() != nil && !fd.IsList() && !fd.IsMap() && !whole[fd.Name()] && !strings.HasPrefix(string(fd.Message().FullName()), "google."):
 			m.fill(a.Mutable(fd).Message(), b.Get(fd).Message(), at)
 		case !a.Get(fd).Equal(b.Get(fd)):
-			second, limit := tighter(fd, a.Get(fd), b.Get(fd))
+			have := a.Get(fd)
+			second, limit := tighter(fd, have, b.Get(fd))
 			switch {
 			case !limit || !m.equals:
-				m.conflict(at)
+				m.conflict(at, have)
 				continue
 			case second:
 				a.Set(fd, b.Get(fd))
 			}
-			m.tighten(at, second)
+			m.tighten(at, have, second)
 		}
 	}
 }

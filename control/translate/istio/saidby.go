@@ -10,6 +10,15 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
+// Elements of lists stand at another index in each of several rules. In paths
+// from the spec they are told by what they are for: a subset by its name, the
+// settings of a port by its number.
+func subsetPath(name string) string { return at("spec.subsets[=%x]", name) }
+
+func portPath(policy string, port uint32) string {
+	return at("%s.portLevelSettings[:%d]", policy, port)
+}
+
 // ofSubset is where the policy of a subset stands, which takes over what the rule
 // says for all.
 var ofSubset = regexp.MustCompile(`^spec\.subsets\[[^\]]*\]\.`)
@@ -17,67 +26,88 @@ var ofSubset = regexp.MustCompile(`^spec\.subsets\[[^\]]*\]\.`)
 // saidBy is which of several rules for a host says a field, or the innermost
 // part of it that any of them says, and where; the most important first.
 func saidBy(rules []*rule, field string) (o mesh.Origin, where string) {
-	for _, where = range []string{field, ofSubset.ReplaceAllString(field, "spec.")} {
-		if r := firstWith(rules, strings.Split(where, ".")); r != nil {
-			return r.origin(), where
+	for _, path := range []string{field, ofSubset.ReplaceAllString(field, "spec.")} {
+		for _, r := range rules {
+			if _, where, ok := r.find(path); ok {
+				return r.origin(), where
+			}
 		}
 	}
 	for path := strings.Split(field, "."); len(path) > 1; path = path[:len(path)-1] {
-		if r := firstWith(rules, path); r != nil {
-			return r.origin(), field
+		for _, r := range rules {
+			if _, where, ok := r.find(strings.Join(path, ".")); ok {
+				return r.origin(), where + strings.TrimPrefix(field, strings.Join(path, "."))
+			}
 		}
 	}
-	return rules[0].origin(), field
+	return rules[0].origin(), "spec"
 }
 
-// firstWith is the first rule that has a path below its spec.
-func firstWith(rules []*rule, path []string) *rule {
+// saidWith is saidBy for the rule whose value it is, if any.
+func saidWith(rules []*rule, field string, value protoreflect.Value) (mesh.Origin, string) {
 	for _, r := range rules {
-		if says(r.item.Obj.Spec.ProtoReflect(), path[1:]) {
-			return r
+		if v, where, ok := r.find(field); ok && v.Equal(value) {
+			return r.origin(), where
 		}
 	}
-	return nil
+	return saidBy(rules, field)
 }
 
-// says finds a path such as trafficPolicy, portLevelSettings[0], tls; subsets
-// are found by name too.
-func says(m protoreflect.Message, path []string) bool {
-	for i, step := range path {
-		name, index, listed := strings.Cut(strings.TrimSuffix(step, "]"), "[")
+// find looks a path such as spec.trafficPolicy.portLevelSettings[:80].tls up, and
+// says where that stands in this rule.
+func (r *rule) find(path string) (v protoreflect.Value, where string, ok bool) {
+	m := r.item.Obj.Spec.ProtoReflect()
+	steps := strings.Split(path, ".")[1:]
+	where = "spec"
+	for i, step := range steps {
+		name, which, listed := strings.Cut(strings.TrimSuffix(step, "]"), "[")
 		fd := m.Descriptor().Fields().ByJSONName(name)
 		if fd == nil || !m.Has(fd) {
-			return false
+			return v, "", false
 		}
-		v := m.Get(fd)
+		v, where = m.Get(fd), where+"."+name
 		if listed {
-			if !fd.IsList() || fd.Message() == nil {
-				return false
+			n := -1
+			if fd.IsList() && fd.Message() != nil {
+				n = indexOf(v.List(), which)
 			}
-			if v = element(v.List(), index); !v.IsValid() {
-				return false
+			if n < 0 {
+				return v, "", false
 			}
+			v, where = v.List().Get(n), at("%s[%d]", where, n)
 		}
-		if i == len(path)-1 {
-			return true
+		if i == len(steps)-1 {
+			return v, where, true
 		}
 		if fd.Message() == nil || fd.IsMap() || fd.IsList() != listed {
-			return false
+			return v, "", false
 		}
 		m = v.Message()
 	}
-	return true
+	return v, where, false
 }
 
-// element is that of a list which an index means, or a name.
-func element(l protoreflect.List, index string) protoreflect.Value {
-	n, err := strconv.Atoi(index)
+// indexOf finds an element of a list by its name, by its port or by its index; -1
+// where there is none.
+func indexOf(l protoreflect.List, which string) int {
 	for i := range l.Len() {
 		m := l.Get(i).Message()
-		name := m.Descriptor().Fields().ByName("name")
-		if err == nil && i == n || err != nil && name != nil && m.Get(name).String() == index {
-			return l.Get(i)
+		fields := m.Descriptor().Fields()
+		same := strconv.Itoa(i) == which
+		switch {
+		case strings.HasPrefix(which, "="):
+			fd := fields.ByName("name")
+			same = fd != nil && at("=%x", m.Get(fd).String()) == which
+		case strings.HasPrefix(which, ":"):
+			fd := fields.ByName("port")
+			if same = fd != nil && m.Has(fd); same {
+				p := m.Get(fd).Message()
+				same = at(":%d", p.Get(p.Descriptor().Fields().ByName("number")).Uint()) == which
+			}
+		}
+		if same {
+			return i
 		}
 	}
-	return protoreflect.Value{}
+	return -1
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/internal/istioapi"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -28,7 +29,7 @@ func (t *translator) serviceEntries() {
 	for _, item := range byAge(t.w.ServiceEntries) {
 		for i, host := range item.Obj.Spec.Hosts {
 			field := at("spec.hosts[%d]", i)
-			if host == "" || host == "*" || strings.Contains(strings.TrimPrefix(host, "*"), "*") || strings.ContainsAny(host, " |:/") {
+			if !apifield.DNSName(strings.TrimPrefix(strings.TrimPrefix(host, "*."), "*")) {
 				t.problem(problem.SchemaInvalid, item.Origin, field, at("%q is no host; it is left out", host), "write a DNS name, or one that begins with *.")
 				continue
 			}
@@ -119,7 +120,7 @@ func (t *translator) addresses(s *mesh.Service, item entry, owners map[netip.Pre
 			}
 			p = single(a)
 		}
-		p = p.Masked()
+		p = plain(p).Masked()
 		if p.IsSingleIP() {
 			p = single(p.Addr())
 		}
@@ -177,7 +178,7 @@ func (t *translator) named(s *mesh.Service, item entry) {
 		return
 	}
 	for i, e := range item.Obj.Spec.Endpoints {
-		if e.Address == "" || strings.HasPrefix(e.Address, "unix:") {
+		if a, err := netip.ParseAddr(e.Address); !apifield.DNSName(e.Address) && (err != nil || a.Zone() != "") {
 			t.problem(problem.IstioUnsupported, item.Origin, at("spec.endpoints[%d].address", i), at("%q is neither a DNS name nor an address; the endpoint is left out", e.Address), "give one of these")
 			continue
 		}
@@ -274,11 +275,14 @@ func (t *translator) workloadEntries() {
 		if len(list) == 0 {
 			continue
 		}
+		done := map[int32]bool{}
 		for i := range item.Obj.Spec.Ports {
+			// One number may be a port of TCP and one of UDP.
 			p := &item.Obj.Spec.Ports[i]
-			if s.PortByNumber(uint16(p.Port)) == nil {
+			if !world.IsTCP(p.Protocol) || s.PortByNumber(uint16(p.Port)) == nil || done[p.Port] {
 				continue
 			}
+			done[p.Port] = true
 			set := &mesh.EndpointSet{Key: mesh.EndpointKey{Service: s.Ref, Port: uint16(p.Port)}}
 			for _, in := range list {
 				e, to := in.endpoint, uint32(p.Port)

@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/problem"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -43,9 +44,9 @@ func (t *translator) tcpRules(s *mesh.Service, port *mesh.Port, list []*virtual)
 					t.problem(problem.SchemaInvalid, v.origin(), where+".sniHosts", "no name is given; the match is not in effect", "name what the clients ask for")
 					continue
 				}
-				t.serverNames(m.SniHosts, v, where)
-				if ok {
-					rule.Matches = append(rule.Matches, mesh.TCPMatch{SNI: m.SniHosts, Subnets: subnets, Source: mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}})
+				names := t.serverNames(m.SniHosts, v, where)
+				if ok && len(names) > 0 {
+					rule.Matches = append(rule.Matches, mesh.TCPMatch{SNI: names, Subnets: subnets, Source: mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}})
 				}
 			}
 			if len(rule.Matches) > 0 && port.Protocol != mesh.HTTP {
@@ -117,7 +118,15 @@ func (t *translator) subnet(s string, o mesh.Origin, field string) (netip.Prefix
 		t.problem(problem.SchemaInvalid, o, field, at("%q is no address or subnet; the match is not in effect", s), "write one such as 10.0.0.0/8")
 		return netip.Prefix{}, false
 	}
-	return p.Masked(), true
+	return plain(p).Masked(), true
+}
+
+// plain writes a subnet of IPv4 in IPv6 as one of IPv4, as addresses are.
+func plain(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p
 }
 
 // client reads what a match says of who connects.
@@ -130,10 +139,16 @@ func (t *translator) client(m *networking.L4MatchAttributes, o mesh.Origin, wher
 	return out, ok
 }
 
-// serverNames tells of names that the VirtualService is not for: a client that
-// asks for one has not dialled its host.
-func (t *translator) serverNames(list []string, v *virtual, where string) {
+// serverNames are those that a client can ask for. It tells of the others, and of
+// names that the VirtualService is not for: a client that asks for one has not
+// dialled its host.
+func (t *translator) serverNames(list []string, v *virtual, where string) (names []string) {
 	for i, name := range list {
+		if !apifield.ServerName(name) {
+			t.problem(problem.SchemaInvalid, v.origin(), at("%s.sniHosts[%d]", where, i), at("%q is no name that clients can ask for; it is left out", name), "write a DNS name, or one that begins with *.")
+			continue
+		}
+		names = append(names, name)
 		inside := false
 		for _, h := range v.item.Obj.Spec.Hosts {
 			inside = inside || mesh.HostCovers(h, name) || mesh.HostCovers(t.hosts.name(h, v.item.Obj.Namespace), name)
@@ -142,6 +157,7 @@ func (t *translator) serverNames(list []string, v *virtual, where string) {
 			t.problem(problem.SchemaWarning, v.origin(), at("%s.sniHosts[%d]", where, i), at("%s is not within spec.hosts; it is compared all the same", name), "name it in spec.hosts too")
 		}
 	}
+	return names
 }
 
 func (t *translator) tcpBackends(list []*networking.RouteDestination, v *virtual, field string, s *mesh.Service, port *mesh.Port) []mesh.Backend {

@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// telemetries reads the Telemetries: what proxies log. Of several for the same
+// telemetries reads the Telemetries: what proxies log and trace. Of several for the same
 // workloads the oldest is in effect.
 func (t *translator) telemetries() {
 	taken := map[string]mesh.Origin{}
@@ -32,8 +32,10 @@ func (t *translator) telemetries() {
 			continue
 		}
 		taken[key] = o
-		if len(spec.Tracing) > 0 {
-			t.problem(problem.IstioUnsupported, o, "spec.tracing", "proxies make no spans; headers of traces pass unchanged", "remove the field")
+		for i, r := range spec.Tracing {
+			if one, ok := t.tracing(r, o, at("spec.tracing[%d]", i)); ok {
+				m.Tracing = append(m.Tracing, one)
+			}
 		}
 		if len(spec.Metrics) > 0 {
 			t.problem(problem.IstioUnsupported, o, "spec.metrics", "every proxy has all metrics, with all their labels", "remove the field")

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"sort"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -117,8 +118,8 @@ func portsOf(lists ...[]*networking.TrafficPolicy_PortTrafficPolicy) []uint16 {
 
 func (c *converter) ports(p *networking.TrafficPolicy) []mesh.PortPolicy {
 	var out []mesh.PortPolicy
-	for i, n := range portsOf(p.GetPortLevelSettings()) {
-		out = append(out, mesh.PortPolicy{Port: n, Policy: c.convert(partsOf(p).atPort(p.PortLevelSettings, n), at("spec.trafficPolicy.portLevelSettings[%d]", i))})
+	for _, n := range portsOf(p.GetPortLevelSettings()) {
+		out = append(out, mesh.PortPolicy{Port: n, Policy: c.convert(partsOf(p).atPort(p.PortLevelSettings, n), portPath("spec.trafficPolicy", uint32(n)))})
 	}
 	return out
 }
@@ -126,7 +127,7 @@ func (c *converter) ports(p *networking.TrafficPolicy) []mesh.PortPolicy {
 func (c *converter) subset(s *networking.Subset, top *networking.TrafficPolicy, from *rule) mesh.Subset {
 	own := *c
 	own.rules = append([]*rule{from}, c.rules...)
-	field := at("spec.subsets[%s].trafficPolicy", s.Name)
+	field := subsetPath(s.Name) + ".trafficPolicy"
 	own.said = append([]saying{{partsOf(s.TrafficPolicy), from.subset(s.Name, ".trafficPolicy")}}, c.said...)
 	out := mesh.Subset{Name: s.Name, Labels: s.Labels, Origin: from.subset(s.Name, ""), Policy: own.convert(partsOf(top).over(s.TrafficPolicy), field)}
 	for _, n := range portsOf(top.GetPortLevelSettings(), s.TrafficPolicy.GetPortLevelSettings()) {
@@ -142,7 +143,11 @@ func (c *converter) convert(p parts, field string) mesh.Policy {
 	if b := p.budget; b != nil {
 		out.RetryBudget = &mesh.ConcurrencyBudget{Percent: 20, MinConcurrency: 3, Origin: c.of("retryBudget", func(p parts) bool { return p.budget != nil })}
 		if b.Percent != nil {
-			out.RetryBudget.Percent = b.Percent.Value
+			if v := b.Percent.Value; v >= 0 && v <= 100 {
+				out.RetryBudget.Percent = v
+			} else {
+				c.problem(problem.SchemaInvalid, field+".retryBudget.percent", at("%g is not between 0 and 100; it is ignored", v), "give a percentage")
+			}
 		}
 		if b.MinRetryConcurrency > 0 {
 			out.RetryBudget.MinConcurrency = b.MinRetryConcurrency
@@ -159,7 +164,21 @@ func (c *converter) convert(p parts, field string) mesh.Policy {
 }
 
 func (c *converter) duration(d *durationpb.Duration, field string) *mesh.Duration {
-	v, _ := c.t.duration(d, c.origin(), field)
+	if d == nil {
+		return nil
+	}
+	o, where := saidBy(c.rules, field)
+	v, _ := c.t.duration(d, o, where)
+	return v
+}
+
+// above reads a duration that must be above zero.
+func (c *converter) above(d *durationpb.Duration, field string) *mesh.Duration {
+	v := c.duration(d, field)
+	if v != nil && *v < mesh.Duration(time.Millisecond) {
+		c.problem(problem.SchemaInvalid, field, at("the duration %s is below 1ms; it is ignored", time.Duration(*v)), "give 1ms or more")
+		return nil
+	}
 	return v
 }
 
@@ -204,7 +223,14 @@ func (c *converter) pool(in *networking.ConnectionPoolSettings, field string) *m
 			out.Upgrade = mesh.DoNotUpgrade
 		}
 		if k := p.Http2KeepAlive; k != nil {
-			out.HTTP2Keepalive = &mesh.HTTP2Keepalive{Interval: mesh.Duration(k.Interval.AsDuration()), Timeout: mesh.Duration(k.Timeout.AsDuration())}
+			if every := c.above(k.Interval, field+".http.http2KeepAlive.interval"); every != nil {
+				out.HTTP2Keepalive = &mesh.HTTP2Keepalive{Interval: *every}
+				if d := c.above(k.Timeout, field+".http.http2KeepAlive.timeout"); d != nil {
+					out.HTTP2Keepalive.Timeout = *d
+				}
+			} else if k.Interval == nil {
+				c.problem(problem.SchemaWarning, field+".http.http2KeepAlive", "no interval is given, so that nothing is sent", "give interval")
+			}
 		}
 	}
 	return out
@@ -214,7 +240,7 @@ func (c *converter) outlier(in *networking.OutlierDetection, field string) *mesh
 	if in == nil {
 		return nil
 	}
-	out := &mesh.Outlier{SplitLocal: in.SplitExternalLocalOriginErrors, Interval: c.duration(in.Interval, field+".interval"), BaseEjection: c.duration(in.BaseEjectionTime, field+".baseEjectionTime"),
+	out := &mesh.Outlier{SplitLocal: in.SplitExternalLocalOriginErrors, Interval: c.above(in.Interval, field+".interval"), BaseEjection: c.above(in.BaseEjectionTime, field+".baseEjectionTime"),
 		Origin: c.of("outlierDetection", func(p parts) bool { return p.outlier != nil })}
 	if v := in.Consecutive_5XxErrors; v != nil {
 		out.Consecutive5xx = &v.Value

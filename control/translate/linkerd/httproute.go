@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/control/translate/fragment"
 	"github.com/weftmesh/weft/control/translate/httproute"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/internal/linkerdapi"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -197,7 +198,13 @@ func (t *translator) filters(list []gwv1.HTTPRouteFilter, where string, report h
 		}
 		switch {
 		case f.Type == gwv1.HTTPRouteFilterRequestRedirect && f.RequestRedirect != nil && redirect != nil:
-			*redirect = httproute.Redirect(f.RequestRedirect)
+			r := httproute.Redirect(f.RequestRedirect)
+			if why := badRedirect(r); why != "" {
+				report(problem.UnsupportedFilter, fw+".requestRedirect", why+"; requests that would pass the filter are answered 500", "correct the filter")
+				ok = false
+				continue
+			}
+			*redirect = r
 		case (f.Type == gwv1.HTTPRouteFilterRequestHeaderModifier || f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier) && change != nil && into.IsZero():
 			h, good := httproute.Headers(change, fw+name, report)
 			*into, ok = h, ok && good
@@ -207,6 +214,23 @@ func (t *translator) filters(list []gwv1.HTTPRouteFilter, where string, report h
 		}
 	}
 	return ok
+}
+
+// badRedirect says why nobody could follow a redirect, or nothing.
+func badRedirect(r *mesh.Redirect) string {
+	path := r.Path
+	if r.PrefixPath != nil {
+		path = *r.PrefixPath
+	}
+	switch {
+	case r.Host != "" && !apifield.Authority(r.Host):
+		return at("%q is not a host name", r.Host)
+	case r.Scheme != "" && r.Scheme != "http" && r.Scheme != "https":
+		return at("%q is no scheme that can be redirected to", r.Scheme)
+	case !apifield.Target(path):
+		return at("%q is not a path", path)
+	}
+	return ""
 }
 
 // maxWeight is the API's (BackendRef.weight).
