@@ -4,7 +4,7 @@ package alpn
 
 const (
 	// Mux is HTTP/2's framing with plain heads, for requests of HTTP/1 and HTTP/2
-	// alike.
+	// alike, and for connections without HTTP.
 	Mux = "weft-mux"
 	// HTTP2 is HTTP/2.
 	HTTP2 = "weft-h2"
@@ -12,6 +12,8 @@ const (
 	HTTP1 = "weft-http/1.1"
 	// TCP is bytes without meaning.
 	TCP = "weft-tcp"
+	// Flow is a connection on which bytes go on that began on a multiplexed one.
+	Flow = "weft-flow"
 	// Prefix is what every name of the mesh begins with; other TLS is the
 	// application's own.
 	Prefix = "weft-"

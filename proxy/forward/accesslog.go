@@ -201,14 +201,14 @@ func (d *Downstream) turnedAway(r *http.Request, f *Failure, start time.Time) {
 }
 
 // log writes the line of a connection without HTTP.
-func (f *Flow) log(start time.Time, out, back int64, err error) {
+func (f *Flow) log(start time.Time, local netip.AddrPort, out, back int64, err error) {
 	l := f.d.connectionLog()
 	if l == nil {
 		return
 	}
 	e := f.d.entry(l, start)
 	e.End, e.BytesReceived, e.BytesSent = time.Now(), out, back
-	e.Upstream, e.UpstreamLocal, e.Attempts = f.e.Address(), f.up.Local(), 1
+	e.Upstream, e.UpstreamLocal, e.Attempts = f.e.Address(), local, 1
 	e.Cluster = f.e.Cluster().Name()
 	if err != nil {
 		e.Termination = errno(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/sniff"
 )
 
@@ -150,23 +151,22 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 		<-dial
 	}
 	if r.flow != nil {
-		// A deadline in the past wakes the server's side.
-		r.flow.up.SetReadDeadline(time.Unix(1, 0))
+		r.flow.interrupt()
 	}
 	<-r.done
 	switch {
 	case r.spoke:
-		if len(r.flow.up.Buffered()) > 0 {
+		if r.flow.hasWord() {
 			m.learn(serverFirst)
 		}
-		r.flow.up.SetReadDeadline(time.Time{})
+		r.flow.resume()
 		if err != nil || kind != sniff.TLS {
 			kind = sniff.Opaque
 		}
 		return Detected{Kind: kind, Flow: r.flow}, nil
 	case r.flow != nil && errors.Is(err, os.ErrDeadlineExceeded):
 		// Both are there and silent. Without the mesh nobody would cut that.
-		r.flow.up.SetReadDeadline(time.Time{})
+		r.flow.resume()
 		return Detected{Kind: sniff.Opaque, Flow: r.flow}, nil
 	case err != nil:
 		if r.flow != nil {
@@ -183,7 +183,7 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 		r.flow.Close()
 		r.flow = nil
 	case r.flow != nil:
-		r.flow.up.SetReadDeadline(time.Time{})
+		r.flow.resume()
 	}
 	return Detected{Kind: kind, Flow: r.flow}, nil
 }
@@ -198,14 +198,11 @@ func (r *racer) run(ctx context.Context, dialed chan struct{}, m *Memory, connec
 		}
 		return
 	}
-	err := r.flow.up.Fill()
-	if len(r.flow.up.Buffered()) > 0 {
-		r.spoke = true
-	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+	err := r.flow.awaitWord()
+	if !r.flow.hasWord() && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, h2.ErrInterrupted)) {
 		return // the client was first
-	} else {
-		r.spoke = true // the server closed without a word; so is the client told
 	}
+	r.spoke = true // or closed without a word; so is the client told
 	// Wake the client's side.
 	r.client.SetReadDeadline(time.Unix(1, 0))
 }

@@ -100,7 +100,12 @@ type Downstream struct {
 	Activity *Activity
 	Limits   Limits
 	// Watch keeps the limits; it is shared by the connections of a proxy.
-	Watch     *Watch
+	Watch *Watch
+	// Admit says whether another connection may be accepted that comes multiplexed
+	// on this one; set where Mutual is.
+	Admit func() bool
+	// Flows are those of the proxy that may go on elsewhere; set where Mutual is.
+	Flows     *Flows
 	Telemetry *telemetry.Registry
 	Log       *slog.Logger
 

@@ -22,15 +22,32 @@ const (
 	muxWindow  = 4 << 20
 )
 
-// ServeMux serves the requests of the multiplexed connection of a peer's proxy
-// and closes it. Each goes to the application in the version of HTTP that it
-// came to the peer in.
-func ServeMux(ctx context.Context, c *conn.Conn, d *Downstream) {
-	o := h2.Options{Plain: true, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow, Window: streamWindow, Memory: d.Activity}
+// Content is what a multiplexed connection may carry.
+type Content uint8
+
+const (
+	// Anything is requests, and connections without HTTP.
+	Anything Content = iota
+	// Requests is those alone.
+	Requests
+	// Bytes is the others alone.
+	Bytes
+)
+
+// ServeMux serves the multiplexed connection of a peer's proxy and closes it.
+// Each request goes to the application in the version of HTTP that it came to the
+// peer in, and what is no HTTP goes on a connection of its own.
+func ServeMux(ctx context.Context, c *conn.Conn, d *Downstream, content Content) {
+	o := h2.Options{Plain: true, Bytes: content != Requests, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow, Window: streamWindow, Memory: d.Activity}
 	serveStreams(ctx, c, d, o, func(s *h2.Stream) {
-		if s.Request().Major == 1 {
+		switch major := s.Request().Major; {
+		case major == http.Bytes:
+			serveBytes(ctx, s, d)
+		case content == Bytes:
+			s.Reset(h2.CodeRefusedStream)
+		case major == 1:
 			relayStream(ctx, s, d)
-		} else {
+		default:
 			serveStream(ctx, s, d)
 		}
 	})

@@ -143,7 +143,7 @@ func TestHopSurvivesDraining(t *testing.T) {
 		draining := drain
 		mu.Unlock()
 		forward.ServeMux(ctx, c, &forward.Downstream{Direction: forward.Inbound, Application: server.Registry.Apply(upstream.Spec{Name: inbound.ApplicationCluster, Kind: upstream.OriginalDestination}),
-			Destination: a, Activity: server.Activity, Limits: forward.Limits{}.WithDefaults(), Watch: &forward.Watch{}, Telemetry: server.Telemetry, Log: quiet, Mutual: true, Draining: draining})
+			Destination: a, Activity: server.Activity, Limits: forward.Limits{}.WithDefaults(), Watch: &forward.Watch{}, Telemetry: server.Telemetry, Log: quiet, Mutual: true, Draining: draining}, forward.Anything)
 	}).Addr()
 	_, out := client.Destination("api:80", config.HTTP, proxytest.Share{Cluster: client.Cluster("api", proxytest.Meshed(at, proxytest.ID("api"))), Weight: 1})
 	one := &nethttp.Client{Transport: &nethttp.Transport{MaxIdleConnsPerHost: 64}, Timeout: 2 * patience}

@@ -55,7 +55,7 @@ func (o *older) before(application netip.AddrPort) netip.AddrPort {
 			Log: quiet, Mutual: true, Peer: identity.ID{}}
 		switch spoken {
 		case alpn.Mux:
-			forward.ServeMux(ctx, c, d)
+			forward.ServeMux(ctx, c, d, forward.Anything)
 		case alpn.HTTP2:
 			forward.ServeHTTP2(ctx, c, d)
 		case alpn.HTTP1:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/tcp"
 	"github.com/weftmesh/weft/proxy/telemetry"
@@ -16,9 +17,13 @@ import (
 // Flow is a connection to an endpoint for bytes without meaning. It is to be
 // carried or closed.
 type Flow struct {
-	d  *Downstream
-	e  *upstream.Endpoint
-	up *conn.Conn
+	d *Downstream
+	e *upstream.Endpoint
+	// up is a connection of its own, or st a stream of the multiplexed connection
+	// of the endpoint's proxy, which may go on elsewhere by the token.
+	up    *conn.Conn
+	st    *h2.Stream
+	token token
 	// Idle ends the flow when nothing moves for so long; 0 for never.
 	Idle time.Duration
 	// since is when it was connected.
@@ -39,9 +44,10 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 			return nil, &NotConnectedError{cluster.Name(), err}
 		}
 		e.Begin()
-		up, err := e.DialTCP(ctx)
-		if err == nil {
-			return &Flow{d: d, e: e, up: up, since: time.Now()}, nil
+		f := &Flow{d: d, e: e}
+		if err = f.connect(ctx); err == nil {
+			f.since = time.Now()
+			return f, nil
 		}
 		e.End()
 		if choice.Tried() >= MaxTries || ctx.Err() != nil || errors.Is(err, upstream.ErrRefused) {
@@ -52,7 +58,11 @@ func Connect(ctx context.Context, d *Downstream, cluster *upstream.Cluster) (*Fl
 
 // Close drops a flow that is not needed.
 func (f *Flow) Close() {
-	f.up.Close()
+	if f.st != nil {
+		go f.leave()
+	} else {
+		f.up.Close()
+	}
 	direction := telemetry.Inbound
 	if f.d.Direction == Outbound {
 		direction = telemetry.Outbound
@@ -66,9 +76,16 @@ func (f *Flow) Close() {
 func (f *Flow) Carry(ctx context.Context, c *conn.Conn, kind telemetry.TLS) {
 	defer f.e.End()
 	s := f.open(kind)
-	out, back, err := tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass, Idle: f.Idle})
+	var out, back int64
+	var err error
+	local := f.local()
+	if f.st != nil {
+		out, back, err = f.carry(ctx, c, s)
+	} else {
+		out, back, err = tcp.Pipe(ctx, c, f.up, tcp.Options{OnBytes: s.pass, Idle: f.Idle})
+	}
 	s.close(errno(err))
-	f.log(s.start, out, back, err)
+	f.log(s.start, local, out, back, err)
 	if err != nil {
 		f.d.Log.Debug("connection ended", "direction", f.d.Direction.String(), "destination", f.d.Destination, "error", err)
 	}

@@ -9,6 +9,10 @@ import "encoding/binary"
 // Field is one header field, as received.
 type Field struct{ Name, Value []byte }
 
+// Bytes is the Major of what is no HTTP: a connection between two proxies whose
+// bytes are carried as they are.
+const Bytes = 0xf
+
 // Request is the head of a request.
 type Request struct {
 	Method []byte
@@ -23,7 +27,7 @@ type Request struct {
 	// and pseudo-headers are not among them.
 	Fields []Field
 	// Major is the version that the message was sent in: 1 or 2; 0 where nobody
-	// said.
+	// said. Bytes is a CONNECT that stands for a connection without HTTP.
 	Major uint8
 	// Minor is the minor version of HTTP/1 (0 or 1); 0 for HTTP/2.
 	Minor uint8

@@ -70,6 +70,8 @@ type Proxy struct {
 	known    map[netip.AddrPort]bool // what connections came for
 	memories map[talk]*forward.Memory
 	refused  map[uint16]time.Time // when a refusal was last logged
+
+	flows forward.Flows
 }
 
 // talk is who speaks to which port. What was learned holds for both together:
@@ -84,8 +86,8 @@ func New(o Options) *Proxy {
 	o.Limits = o.Limits.WithDefaults()
 	p := &Proxy{opts: o, known: map[netip.AddrPort]bool{}, memories: map[talk]*forward.Memory{}, refused: map[uint16]time.Time{}}
 	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination})
-	p.tls[0] = o.TLS.Server(alpn.Mux, alpn.HTTP2, alpn.HTTP1, alpn.TCP)
-	p.tls[1] = o.TLS.Server(alpn.TCP)
+	p.tls[0] = o.TLS.Server(alpn.Mux, alpn.HTTP2, alpn.HTTP1, alpn.TCP, alpn.Flow)
+	p.tls[1] = o.TLS.Server(alpn.Mux, alpn.TCP, alpn.Flow)
 	return p
 }
 
@@ -226,7 +228,19 @@ func (p *Proxy) mutual(ctx context.Context, c *conn.Conn, d *forward.Downstream,
 	// Bytes cannot be asked to end: connections of them are left alone.
 	ended := make(chan struct{})
 	d.Ended = ended
-	defer p.opts.TLS.Follow(cs, identity.Client, func() { close(ended) })()
+	end := sync.OnceFunc(func() { close(ended) })
+	defer p.opts.TLS.Follow(cs, identity.Client, end)()
+	d.Flows = &p.flows
+	d.Admit = func() bool {
+		// What is accepted multiplexed is judged as a connection is, by the policy of
+		// the moment; where that has changed the peer is to connect again.
+		now, err := p.opts.Policy().Port(d.Port).Mutual(cs.NegotiatedProtocol)
+		if err != nil || now != action {
+			end()
+			return false
+		}
+		return true
+	}
 	p.act(ctx, s, d, action, seen)
 }
 
@@ -244,7 +258,13 @@ func (p *Proxy) act(ctx context.Context, c *conn.Conn, d *forward.Downstream, a 
 	case policy.ServeHTTP2:
 		forward.ServeHTTP2(ctx, c, d)
 	case policy.ServeMux:
-		forward.ServeMux(ctx, c, d)
+		forward.ServeMux(ctx, c, d, forward.Anything)
+	case policy.ServeRequests:
+		forward.ServeMux(ctx, c, d, forward.Requests)
+	case policy.ServeBytes:
+		forward.ServeMux(ctx, c, d, forward.Bytes)
+	case policy.Continue:
+		p.flows.Continue(ctx, c, d)
 	case policy.ServeHTTP:
 		if seen == sniff.HTTP2 {
 			forward.ServeHTTP2(ctx, c, d)

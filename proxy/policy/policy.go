@@ -93,6 +93,13 @@ const (
 	ServeHTTP2
 	// ServeMux serves the multiplexed connection of a peer's proxy.
 	ServeMux
+	// ServeRequests does so without connections that carry no HTTP.
+	ServeRequests
+	// ServeBytes takes those alone.
+	ServeBytes
+	// Continue takes the connection of a peer's proxy for the bytes of one that
+	// began multiplexed.
+	Continue
 	// Forward copies bytes.
 	Forward
 )
@@ -110,8 +117,14 @@ func (p Port) Mutual(protocol string) (Action, error) {
 		return ServeHTTP, nil
 	case protocol == alpn.TCP:
 		return Forward, nil
+	case protocol == alpn.Flow && p.Protocol != HTTP:
+		return Continue, nil
+	case protocol == alpn.Mux && p.Protocol == Opaque:
+		return ServeBytes, nil
 	case p.Protocol == Opaque:
 		return Refuse, fmt.Errorf("%w: %s on an opaque port", ErrProtocol, protocol)
+	case protocol == alpn.Mux && p.Protocol == HTTP:
+		return ServeRequests, nil
 	case protocol == alpn.Mux:
 		return ServeMux, nil
 	case protocol == alpn.HTTP1:

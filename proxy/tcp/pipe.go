@@ -11,9 +11,6 @@ import (
 	"github.com/weftmesh/weft/proxy/conn"
 )
 
-// ErrIdle is the end of a pipe on which nothing moved for Options.Idle.
-var ErrIdle = errors.New("tcp: idle timeout")
-
 // Options of a pipe. The zero value never times out.
 type Options struct {
 	// Idle is how long both directions may be silent; 0 is for ever.
@@ -36,32 +33,7 @@ func Pipe(ctx context.Context, a, b *conn.Conn, o Options) (aToB, bToA int64, er
 	p := &pipe{a: a, b: b}
 	stop := context.AfterFunc(ctx, func() { p.fail(context.Cause(ctx)) })
 	defer stop()
-	if o.Idle > 0 {
-		// Two ticks without a byte are the end: no timer is touched per byte.
-		tick := o.Idle / 2
-		var last uint64
-		silent := 0
-		var mu sync.Mutex
-		var timer *time.Timer
-		mu.Lock()
-		timer = time.AfterFunc(tick, func() {
-			mu.Lock()
-			defer mu.Unlock()
-			if now := p.moved.Load(); now != last {
-				last, silent = now, 0
-			} else if silent++; silent >= 2 {
-				p.fail(ErrIdle)
-				return
-			}
-			timer.Reset(tick)
-		})
-		mu.Unlock()
-		defer func() {
-			mu.Lock()
-			defer mu.Unlock()
-			timer.Stop()
-		}()
-	}
+	defer WatchIdle(o.Idle, &p.moved, p.fail)()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		bToA = p.copy(a, b, func(n int) {

@@ -27,12 +27,17 @@ func (e *Endpoint) DialTCP(ctx context.Context) (*conn.Conn, error) {
 	start := time.Now()
 	c, err := e.dial(ctx, alpn.TCP)
 	if err == nil {
-		// There is no response whose latency could be observed.
-		now := time.Now()
-		e.observe(now, now.Sub(start))
-		e.report(balance.Connected, now)
+		e.Connected(start)
 	}
 	return c, err
+}
+
+// Connected notes that a connection for bytes came about, which was begun at
+// start. There is no response whose latency could be observed.
+func (e *Endpoint) Connected(start time.Time) {
+	now := time.Now()
+	e.observe(now, now.Sub(start))
+	e.report(balance.Connected, now)
 }
 
 // dial makes a connection, unless the cluster has as many as it may; see

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
@@ -26,8 +27,8 @@ const (
 // ones, and multiplexed ones (see Hop).
 type shared struct {
 	clients []*sharedClient
-	// dialing is under way, by what is wanted at least: HTTP/1 or HTTP/2.
-	dialing [2]*dialing
+	// dialing is under way, by what is wanted at least.
+	dialing [3]*dialing
 	// mux is what is known of the peer.
 	mux muxState
 }
@@ -57,7 +58,9 @@ type dialing struct {
 	// client is nil where a connection for one request at a time came about; it
 	// is among the idle ones then.
 	client *h2.Client
-	err    error
+	// own is a connection for bytes, for whoever takes it first.
+	own atomic.Pointer[conn.Conn]
+	err error
 }
 
 // HTTP2 returns a connection to the endpoint that takes another HTTP/2 stream,
@@ -86,6 +89,7 @@ func (e *Endpoint) HTTP2(ctx context.Context) (*h2.Client, error) {
 const (
 	wantHTTP1 = iota
 	wantHTTP2
+	wantBytes
 )
 
 // joinDial returns the attempt under way, or begins one. The peer's lock is
@@ -93,8 +97,10 @@ const (
 func (e *Endpoint) joinDial(want int) *dialing {
 	s := &e.peer.http2
 	d := s.dialing[want]
-	if other := s.dialing[1-want]; d == nil && other != nil && s.mux == muxSpoken {
-		d = other // which ends in a connection for both
+	for _, other := range s.dialing {
+		if d == nil && s.mux == muxSpoken {
+			d = other // which ends in a connection for everything
+		}
 	}
 	if d == nil {
 		d = &dialing{done: make(chan struct{})}
@@ -123,7 +129,7 @@ func (e *Endpoint) dialShared(d *dialing, want int) {
 	p := e.peer
 	// The attempt outlives the request that began it: others wait for it too.
 	// Without mutual TLS nothing is negotiated.
-	c, err := e.dial(context.Background(), alpn.Mux, [2]string{alpn.HTTP1, alpn.HTTP2}[want])
+	c, err := e.dial(context.Background(), alpn.Mux, [...]string{alpn.HTTP1, alpn.HTTP2, alpn.TCP}[want])
 	p.mu.Lock()
 	p.http2.dialing[want] = nil
 	if err != nil {
@@ -141,6 +147,10 @@ func (e *Endpoint) dialShared(d *dialing, want int) {
 		return
 	}
 	p.mu.Unlock()
+	if want == wantBytes {
+		d.keep(c)
+		return
+	}
 	e.own(c).shelve()
 }
 

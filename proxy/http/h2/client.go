@@ -17,9 +17,9 @@ func NewClient(t Transport, o Options) *Client {
 }
 
 // Open sends a request's head and returns its stream, which is to be closed or
-// released. end says that no body follows. ErrBusy, ErrExtendedConnect and
-// ErrHeadTooLarge mean that nothing was sent. Open waits only for an extended
-// CONNECT, until the peer's first SETTINGS.
+// released. end says that no body follows. ErrBusy, ErrExtendedConnect,
+// ErrNoBytes and ErrHeadTooLarge mean that nothing was sent. Open waits only for
+// an extended CONNECT and for bytes, until the peer's first SETTINGS.
 func (cl *Client) Open(r *http.Request, end bool) (*Stream, error) {
 	s, _, err := cl.start(r, nil, end)
 	return s, err
@@ -34,13 +34,16 @@ func (cl *Client) OpenWith(r *http.Request, body []byte, end bool) (s *Stream, n
 
 func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n int, err error) {
 	c := cl.c
-	if len(r.Protocol) > 0 {
+	if len(r.Protocol) > 0 || r.Major == http.Bytes {
 		<-c.ready
 	}
 	c.mu.Lock()
 	defer c.unlock()
 	if !c.canOpen() {
 		return nil, 0, ErrBusy
+	}
+	if r.Major == http.Bytes && !c.peer.bytes {
+		return nil, 0, ErrNoBytes
 	}
 	if len(r.Protocol) > 0 && !c.peer.extendedConnect {
 		return nil, 0, ErrExtendedConnect

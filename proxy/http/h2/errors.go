@@ -48,6 +48,9 @@ var (
 	// ErrExtendedConnect means that the peer does not offer extended CONNECT
 	// (RFC 8441). Nothing was sent.
 	ErrExtendedConnect = errors.New("peer does not accept extended CONNECT")
+	// ErrNoBytes means that the peer takes no connections without HTTP on this one.
+	// Nothing was sent.
+	ErrNoBytes = errors.New("peer does not carry bytes on this connection")
 	// ErrHeadTooLarge means that the peer's limit of a head's size forbids to
 	// send this one. Nothing was sent.
 	ErrHeadTooLarge = errors.New("head exceeds the peer's header list limit")

@@ -206,6 +206,8 @@ func (h *headReader) request(r *http.Request) string {
 	}
 	connect := string(h.method) == "CONNECT"
 	switch {
+	case h.major == http.Bytes && (!connect || h.protocol != nil):
+		return "bytes without CONNECT"
 	case connect && h.protocol == nil:
 		if h.scheme != nil || h.path != nil || len(h.authority) == 0 {
 			return "CONNECT takes :authority alone"

@@ -177,6 +177,9 @@ func (c *mux) greet() {
 		pairs = append(pairs, [2]uint32{setEnablePush, 0})
 	} else {
 		pairs = append(pairs, [2]uint32{setMaxStreams, c.o.MaxStreams}, [2]uint32{setExtendedConnect, 1})
+		if c.o.Bytes {
+			pairs = append(pairs, [2]uint32{setBytes, 1})
+		}
 	}
 	c.out = appendSettings(c.out, pairs...)
 	if n := c.o.ConnWindow - defaultWindow; n > 0 {

@@ -16,6 +16,9 @@ type Options struct {
 	// Plain has heads sent as plain blocks instead of HPACK. Both sides must
 	// know that of each other, as by ALPN.
 	Plain bool
+	// Bytes has a server take connections without HTTP: requests whose Major is
+	// http.Bytes. It needs Plain.
+	Bytes bool
 	// MaxBuffered bounds what all streams together hold unread, in bytes: above
 	// it the connection's window is no longer given back, and every stream waits
 	// for the readers that are behind: so it is far above what a few of them can

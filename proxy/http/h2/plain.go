@@ -17,12 +17,16 @@ import (
 //	field    = length length name value
 //	length   = unsigned LEB128, at most 3 octets
 //
-// version is the major version times 16 plus the minor one: 0x10, 0x11, 0x20.
+// version is the major version times 16 plus the minor one: 0x10, 0x11, 0x20; and
+// 0xf0 in a request that opens a connection without HTTP.
 // With HTTP/1 names keep their case, and scheme and authority may be empty.
 const (
 	plainRequest  = 1
 	plainResponse = 2
 	plainTrailers = 3
+
+	// plainBytes is the version of a request that opens a connection without HTTP.
+	plainBytes = http.Bytes << 4
 )
 
 // headCodec turns heads into blocks and back; it belongs to one connection.
@@ -51,8 +55,11 @@ func (plainCodec) setMax(uint32) {}
 func (plainCodec) trim()         {}
 
 func plainVersion(major, minor uint8) byte {
-	if major == 1 {
+	switch major {
+	case 1:
 		return 0x10 | minor&1
+	case http.Bytes:
+		return plainBytes
 	}
 	return 0x20
 }
@@ -172,6 +179,10 @@ func (plainCodec) decode(h *headReader, block []byte) *ConnError {
 	case 0x10, 0x11:
 		h.major, h.minor = 1, block[1]&1
 	case 0x20:
+	case plainBytes:
+		if h.major = http.Bytes; h.kind != plainRequest {
+			return errPlain
+		}
 	default:
 		return errPlain
 	}

@@ -93,6 +93,9 @@ func (c *mux) onRequest(s *Stream, end bool) *ConnError {
 	if why := c.head.request(&s.req); why != "" {
 		return c.refuse(id, CodeProtocol)
 	}
+	if s.req.Major == http.Bytes && !c.o.Bytes {
+		return c.refuse(id, CodeProtocol)
+	}
 	n, ok := contentLength(s.req.Fields)
 	if !ok || (end && n > 0) {
 		return c.refuse(id, CodeProtocol)

@@ -11,6 +11,8 @@ const (
 	setMaxFrameSize    = 0x5
 	setMaxHeaderList   = 0x6
 	setExtendedConnect = 0x8
+	// setBytes is of our own: the server carries connections without HTTP too.
+	setBytes = 0xf0b7
 )
 
 // settings are one side's, as they are in force.
@@ -21,6 +23,7 @@ type settings struct {
 	frameSize       uint32
 	headerList      uint32
 	extendedConnect bool
+	bytes           bool
 }
 
 // initialSettings are in force before the first SETTINGS frame. The limit of
@@ -60,6 +63,8 @@ func (s *settings) apply(p []byte, fromServer bool) *ConnError {
 				return connErr(CodeProtocol, "SETTINGS_ENABLE_CONNECT_PROTOCOL out of range")
 			}
 			s.extendedConnect = v == 1
+		case setBytes:
+			s.bytes = v == 1
 		}
 	}
 	return nil
