@@ -28,3 +28,18 @@ func (c *Conn) Arrived(m Mark, err error) bool {
 	}
 	return uint64(left) < n
 }
+
+// Acknowledged is up to where, counted as Taken counts, the peer's system has
+// what was sent; ok is false where that is unknown, and for TLS, whose end
+// anybody on the way can feign. What Arrived says of the peer's FIN holds for
+// what lies behind.
+func (c *Conn) Acknowledged() (n uint64, ok bool) {
+	if c.under != nil || c.rc == nil {
+		return 0, false
+	}
+	n = c.Taken()
+	if c.rc.Control(func(fd uintptr) { n -= min(n, uint64(sysUnacknowledged(fd))) }) != nil {
+		return 0, false
+	}
+	return n, true
+}

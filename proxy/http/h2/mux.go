@@ -124,6 +124,7 @@ type mux struct {
 	lastPeer uint32 // highest stream that the peer opened
 	nextOwn  uint32 // next stream that this side opens
 	handed   uint32 // client: the last stream whose head may have left
+	recent   batches
 	resets   resetRing
 
 	draining  bool
@@ -247,6 +248,9 @@ func (c *mux) run() error {
 	eof := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if eof || errors.Is(err, syscall.ECONNRESET) {
 		c.settle()
+	}
+	if eof {
+		c.recall()
 	}
 	var ce *ConnError
 	switch {

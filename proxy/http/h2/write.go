@@ -227,6 +227,8 @@ func (c *mux) writeOut(here bool) (rests bool) {
 		}
 		if c.left = !done && err == nil; nothing {
 			c.handed = handed
+		} else if c.handed > handed {
+			c.recent.note(taken, handed)
 		}
 		c.space.next()
 		if c.left {
