@@ -49,8 +49,12 @@ func (f *Flow) await(ctx context.Context, st *h2.Stream, start time.Time) error 
 	stop := context.AfterFunc(limit, func() { ref.Reset(h2.CodeCancel) })
 	var r http.Response
 	err := st.ReadHead(&r)
-	stop()
-	if err == nil && r.Status != 200 {
+	switch {
+	case err != nil:
+		stop()
+	case !stop():
+		err = context.Cause(limit) // it is being reset
+	case r.Status != 200:
 		err = fmt.Errorf("status %d", r.Status)
 	}
 	if err != nil {
@@ -189,10 +193,11 @@ type relayed struct {
 	over           chan struct{} // closed at the end
 	decided        chan struct{} // closed when own is set, or nothing goes on
 
-	mu   sync.Mutex
-	own  atomic.Pointer[conn.Conn] // where it goes on
-	done bool
-	err  error // the first one
+	mu      sync.Mutex
+	own     atomic.Pointer[conn.Conn] // where it goes on
+	settled bool                      // whether it goes on anywhere
+	done    bool
+	err     error // the first one
 }
 
 func newRelayed(c *conn.Conn, s *h2.Stream, series flowSeries, client bool) *relayed {
@@ -234,12 +239,8 @@ func (r *relayed) run(ctx context.Context, idle time.Duration) (sent, received i
 
 // end has nothing go on elsewhere any more. mu is held.
 func (r *relayed) end() {
-	if !r.done {
-		r.done = true
-		if r.own.Load() == nil {
-			close(r.decided)
-		}
-	}
+	r.done = true
+	r.settle()
 }
 
 // fail ends both directions at once: whoever waits for either end is told by a

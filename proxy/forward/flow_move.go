@@ -34,6 +34,7 @@ const (
 
 var (
 	errNotMoved = errors.New("the connection that it goes on at did not come")
+	errNotTaken = errors.New("the peer does not know the flow")
 	goesOn      = []http.Field{{Name: []byte("weft-goes-on"), Value: []byte("1")}}
 	flowName    = []byte("weft-flow")
 )
@@ -74,18 +75,19 @@ func (r *relayed) weigh(n int) {
 	}
 	r.movers.Go(func() {
 		own, err := r.flow.e.DialFlow(r.ctx)
-		if err != nil {
-			r.flow.d.Log.Debug("a connection stays on the shared one", "destination", r.flow.d.Destination, "error", err)
-			return
+		if err == nil {
+			err = r.move(own)
 		}
-		if err := r.move(own); err != nil {
-			r.fail(err)
+		if err != nil {
+			r.stay()
+			r.flow.d.Log.Debug("a connection stays on the shared one", "destination", r.flow.d.Destination, "error", err)
 		}
 	})
 }
 
-// move names the flow on own and has it go on there. An error means that the peer
-// may have gone there already.
+// move names the flow on own and has it go on there. After an error this side
+// stays where it is. The peer may have gone there even so, which ends the flow as
+// soon as it says anything there.
 func (r *relayed) move(own *conn.Conn) (err error) {
 	stop := context.AfterFunc(r.ctx, own.Abort)
 	_ = own.SetReadDeadline(time.Now().Add(moveWithin))
@@ -98,14 +100,16 @@ func (r *relayed) move(own *conn.Conn) (err error) {
 	if !stop() && err == nil {
 		err = context.Cause(r.ctx) // the flow is over
 	}
+	if err == nil && own.Buffered()[0] != moveAccepted {
+		err = errNotTaken
+	}
 	if err != nil {
 		own.Abort()
 		return fmt.Errorf("%w: %w", errNotMoved, err)
 	}
-	answer := own.Buffered()[0]
 	own.Discard(1)
 	_ = own.SetReadDeadline(time.Time{})
-	if answer != moveAccepted || !r.goOn(own) {
+	if !r.goOn(own) {
 		_ = own.Close()
 	}
 	return nil
@@ -116,12 +120,27 @@ func (r *relayed) goOn(own *conn.Conn) bool {
 	own.SetDuplex()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.done || r.own.Load() != nil {
+	if r.done || r.settled {
 		return false
 	}
 	r.own.Store(own)
-	close(r.decided)
+	r.settle()
 	return true
+}
+
+// stay has nothing go on elsewhere.
+func (r *relayed) stay() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settle()
+}
+
+// settle says that nothing changes any more. mu is held.
+func (r *relayed) settle() {
+	if !r.settled {
+		r.settled = true
+		close(r.decided)
+	}
 }
 
 // elsewhere waits for the connection that the peer has gone to.
@@ -138,33 +157,48 @@ func (r *relayed) elsewhere() (*conn.Conn, error) {
 	return nil, errNotMoved
 }
 
+// maxMoved is how many flows of one multiplexed connection go on elsewhere at the
+// same time: each of them is still served where it began, and the others of the
+// connection are to have room. What is above it stays.
+const maxMoved = muxStreams
+
 // Flows are those of a server's proxy that came multiplexed. The zero value has
 // none.
 type Flows struct {
-	mu sync.Mutex
-	of map[token]served
+	mu    sync.Mutex
+	of    map[token]served
+	moved map[*Downstream]int // by the connection that they began on
 }
 
 // served is one of them, and whose it is.
 type served struct {
-	r    *relayed
-	peer identity.ID
-	to   netip.AddrPort
+	r     *relayed
+	peer  identity.ID
+	to    netip.AddrPort
+	on    *Downstream
+	moved bool
 }
 
 func (f *Flows) add(t token, r *relayed, d *Downstream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.of == nil {
-		f.of = map[token]served{}
+		f.of, f.moved = map[token]served{}, map[*Downstream]int{}
 	}
-	f.of[t] = served{r, d.Peer, d.Destination}
+	f.of[t] = served{r: r, peer: d.Peer, to: d.Destination, on: d}
 }
 
 func (f *Flows) remove(t token) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	s := f.of[t]
 	delete(f.of, t)
+	if !s.moved {
+		return
+	}
+	if f.moved[s.on]--; f.moved[s.on] == 0 {
+		delete(f.moved, s.on)
+	}
 }
 
 // take finds the flow of a peer; it can go on elsewhere once.
@@ -172,10 +206,12 @@ func (f *Flows) take(t token, d *Downstream) *relayed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.of[t]
-	if !ok || s.peer != d.Peer || s.to != d.Destination {
+	if !ok || s.moved || s.peer != d.Peer || s.to != d.Destination || f.moved[s.on] >= maxMoved {
 		return nil
 	}
-	delete(f.of, t)
+	s.moved = true
+	f.of[t] = s
+	f.moved[s.on]++
 	return s.r
 }
 

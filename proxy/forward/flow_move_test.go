@@ -30,10 +30,39 @@ func TestFlowsAreContinuedByTheirOwnPeerOnce(t *testing.T) {
 	if f.take(tok, mine) != nil {
 		t.Error("it is continued twice")
 	}
-	f.add(tok, r, mine)
 	f.remove(tok)
-	if len(f.of) != 0 {
+	if len(f.of) != 0 || len(f.moved) != 0 {
 		t.Error("it is kept after its end")
+	}
+}
+
+// What has moved is served where it began, and leaves room there for others.
+func TestFlowsThatMoveAreBounded(t *testing.T) {
+	var f Flows
+	one, other := &Downstream{}, &Downstream{}
+	var moved []token
+	add := func(d *Downstream) token {
+		tok := newToken()
+		f.add(tok, &relayed{}, d)
+		return tok
+	}
+	for range maxMoved {
+		tok := add(one)
+		if f.take(tok, one) == nil {
+			t.Fatal("it may not move")
+		}
+		moved = append(moved, tok)
+	}
+	late := add(one)
+	if f.take(late, one) != nil {
+		t.Error("there is no bound")
+	}
+	if f.take(add(other), one) == nil {
+		t.Error("another connection's count too")
+	}
+	f.remove(moved[0])
+	if f.take(late, one) == nil {
+		t.Error("there is no room after an end")
 	}
 }
 
