@@ -1,6 +1,9 @@
 package conn
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // Mark is a moment in what was sent on a connection.
 type Mark struct{ taken uint64 }
@@ -9,37 +12,47 @@ type Mark struct{ taken uint64 }
 func (c *Conn) Mark() Mark { return Mark{c.Taken()} }
 
 // Arrived says whether anything that was sent since m may have been received by
-// the other side's system. It is false only where that is certain: nothing left
-// this one, or the peer had ended the connection (err, which reading met, is its
-// end) before any of it came: then its FIN acknowledges none of it, and whatever
-// comes behind that is not read any more (RFC 9112, section 9.6). It must be
-// asked before the connection is closed, and says nothing certain of TLS.
+// the other side. It is false only where that is certain: nothing left this one,
+// or the peer had closed the connection (err, which reading met, is its end)
+// before any of it came. It must be asked before the connection is closed, may
+// take a moment, and says nothing certain of TLS.
 func (c *Conn) Arrived(m Mark, err error) bool {
 	n := c.Taken() - m.taken
 	if n == 0 {
 		return false
 	}
-	if err != io.EOF || c.under != nil || c.rc == nil { //nolint:errorlint // a wrapped one is not the peer's FIN
+	if err != io.EOF { //nolint:errorlint // a wrapped one is not the peer's FIN
 		return true
 	}
-	left := 0
-	if c.rc.Control(func(fd uintptr) { left = sysUnacknowledged(fd) }) != nil {
-		return true
-	}
-	return uint64(left) < n
+	from, ok := c.Lost()
+	return !ok || from > m.taken
 }
 
-// Acknowledged is up to where, counted as Taken counts, the peer's system has
-// what was sent; ok is false where that is unknown, and for TLS, whose end
-// anybody on the way can feign. What Arrived says of the peer's FIN holds for
-// what lies behind.
-func (c *Conn) Acknowledged() (n uint64, ok bool) {
+// verdictWithin is how long it may take until a peer has refused what came
+// behind its end.
+const verdictWithin = 50 * time.Millisecond
+
+// Lost is from where on, counted as Taken counts, nothing of what was sent has
+// reached the peer, on a connection whose end reading has met. A peer that has
+// closed answers what comes behind its FIN with a reset: what is not acknowledged
+// then it has never had, and nothing more is taken. One that has closed its side
+// alone may still read, and acknowledges. ok is false where nothing is lost for
+// certain, and for TLS, whose end anybody on the way can feign.
+func (c *Conn) Lost() (from uint64, ok bool) {
 	if c.under != nil || c.rc == nil {
 		return 0, false
 	}
-	n = c.Taken()
-	if c.rc.Control(func(fd uintptr) { n -= min(n, uint64(sysUnacknowledged(fd))) }) != nil {
-		return 0, false
+	for end := time.Now().Add(verdictWithin); ; time.Sleep(time.Millisecond) {
+		left, reset := 0, false
+		if c.rc.Control(func(fd uintptr) { left, reset = sysUnacknowledged(fd) }) != nil {
+			return 0, false
+		}
+		switch {
+		case left == 0 || time.Now().After(end):
+			return 0, false
+		case reset:
+			taken := c.Taken()
+			return taken - min(taken, uint64(left)), true
+		}
 	}
-	return n, true
 }

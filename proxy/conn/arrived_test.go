@@ -45,6 +45,12 @@ func TestArrived(t *testing.T) {
 			}
 		}, false},
 		{"taken, then closed", nil, true},
+		{"closed for writing before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
+			peer.CloseWrite() // it still reads
+			for !c.PeerEnded() {
+				time.Sleep(time.Millisecond)
+			}
+		}, true},
 	} {
 		mine, peer := tcpEnds(t)
 		// An exchange before, as a connection from a pool has had.

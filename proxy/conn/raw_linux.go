@@ -127,10 +127,20 @@ const rawSupported = true
 
 // sysUnacknowledged is how many bytes that the system has taken the peer's
 // system has not acknowledged (SIOCOUTQ, see tcp(7)); 0 where that is unknown.
-func sysUnacknowledged(fd uintptr) int {
-	var n int32
-	if _, _, e := syscall.RawSyscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); e != 0 {
-		return 0
+// reset says that the connection is over: the peer does not take any more.
+func sysUnacknowledged(fd uintptr) (n int, reset bool) {
+	// The first octet of struct tcp_info is the state. It is asked first: bytes
+	// that are acknowledged in between count as such.
+	state, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
+	if err != nil {
+		return 0, false
 	}
-	return int(n)
+	var left int32
+	if _, _, e := syscall.RawSyscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&left))); e != 0 {
+		return 0, false
+	}
+	return int(left), state&0xff == tcpClose
 }
+
+// tcpClose is the state of a connection that was reset (TCP_CLOSE).
+const tcpClose = 7

@@ -23,4 +23,4 @@ func (c *Conn) askInq() bool { return false }
 
 func sysReadInq(uintptr, []byte, *control) (int, int, syscall.Errno) { return 0, -1, syscall.ENOSYS }
 
-func sysUnacknowledged(uintptr) int { return 0 }
+func sysUnacknowledged(uintptr) (int, bool) { return 0, false }

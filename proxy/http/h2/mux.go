@@ -249,8 +249,14 @@ func (c *mux) run() error {
 	if eof || errors.Is(err, syscall.ECONNRESET) {
 		c.settle()
 	}
-	if eof {
-		c.recall()
+	if eof && c.client {
+		c.peerAway = true // it takes no more streams
+		c.mu.Unlock()
+		from, ok := c.crossed()
+		c.mu.Lock()
+		if ok {
+			c.recall(from)
+		}
 	}
 	var ce *ConnError
 	switch {

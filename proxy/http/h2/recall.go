@@ -1,10 +1,10 @@
 package h2
 
-// acknowledger is a Transport that knows how much has reached the peer.
-type acknowledger interface {
-	// Acknowledged is up to where, counted as Taken counts, the peer's system has
-	// what was sent; ok is false where that is unknown.
-	Acknowledged() (n uint64, ok bool)
+// loser is a Transport that knows what has not reached the peer.
+type loser interface {
+	// Lost is from where on, counted as Taken counts, nothing of what was sent has
+	// reached a peer that has closed; ok is false where that is unknown.
+	Lost() (from uint64, ok bool)
 }
 
 // batches are the last few writes of a client that had heads of new streams
@@ -23,20 +23,20 @@ func (b *batches) note(at uint64, before uint32) {
 	b.n++
 }
 
-// recall takes back streams whose heads have crossed the peer's FIN: that
-// acknowledges all that the peer ever got, and what lies behind it is not read
-// any more. mu is held.
-func (c *mux) recall() {
-	t, ok := c.t.(acknowledger)
-	if !ok || !c.client || c.recent.n == 0 {
-		return
+// crossed is what the transport says of a client's connection that the peer has
+// ended.
+func (c *mux) crossed() (from uint64, ok bool) {
+	if t, is := c.t.(loser); is {
+		return t.Lost()
 	}
-	got, ok := t.Acknowledged()
-	if !ok {
-		return
-	}
+	return 0, false
+}
+
+// recall takes back streams whose heads begin behind what the peer got before it
+// closed the connection. mu is held.
+func (c *mux) recall(from uint64) {
 	for i := range min(c.recent.n, len(c.recent.last)) {
-		if l := c.recent.last[i]; l.at >= got {
+		if l := c.recent.last[i]; l.at >= from {
 			c.handed = min(c.handed, l.before)
 		}
 	}

@@ -32,8 +32,9 @@ func (h *paused) Fill() error {
 func TestEndThatCrossesAStream(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		arrives bool
-	}{{"crosses", false}, {"arrives", true}} {
+		arrives bool // before the end
+		half    bool // the peer closes its side alone
+	}{{"crosses", false, false}, {"arrives", true, false}, {"crosses a half-close", false, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -89,7 +90,11 @@ func TestEndThatCrossesAStream(t *testing.T) {
 				}
 				take(second)
 			}
-			peer.Close()
+			if c.half {
+				peer.(*net.TCPConn).CloseWrite()
+			} else {
+				peer.Close()
+			}
 			for end := time.Now().Add(10 * time.Second); !mine.PeerEnded(); time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the end does not come")
@@ -101,7 +106,7 @@ func TestEndThatCrossesAStream(t *testing.T) {
 				}
 			}
 			close(goOn)
-			for s, want := range map[*Stream]bool{first: false, second: !c.arrives} {
+			for s, want := range map[*Stream]bool{first: false, second: !c.arrives && !c.half} {
 				var got error
 				for got == nil {
 					_, got = s.Next()
