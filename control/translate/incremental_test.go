@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/seed"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -90,15 +90,14 @@ func plainResult(t *testing.T, r translate.Result) string {
 // TestIncrementalIsBuild: over random edits the incremental results are those
 // of a translation from scratch, and what is equal is the same pointer.
 func TestIncrementalIsBuild(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
+	chosen := seed.Of(t)
 	rounds := 40
 	if testing.Short() {
 		rounds = 8
 	}
 	for n, events := range corpus(t) {
-		rnd := rand.New(rand.NewPCG(seed, uint64(n)))
+		rnd := rand.New(rand.NewPCG(chosen, uint64(n)))
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Logf("seed %d", seed)
 			stream := world.NewStream(settings.TrustDomain)
 			x := translate.NewIncremental(settings)
 			present := map[int]bool{}
@@ -134,7 +133,7 @@ func TestIncrementalIsBuild(t *testing.T) {
 				w := stream.World()
 				got, want := x.Build(w), translate.Build(w, settings)
 				if g, w := plainResult(t, got), plainResult(t, want); g != w {
-					t.Fatalf("seed %d, round %d, after %v:\n%s", seed, round, log, difference(g, w))
+					t.Fatalf("seed %d, round %d, after %v:\n%s", chosen, round, log, difference(g, w))
 				}
 				samePointers(t, before.Mesh, got.Mesh)
 				before = got

@@ -42,7 +42,7 @@ type level struct {
 	priority       uint32
 	parts          []part
 	total, healthy int
-	load           uint64 // of 100
+	load           uint64 // of whole
 	panic          bool
 }
 
@@ -88,21 +88,20 @@ func (s *Set) levels() []level {
 		l.total += len(p.index)
 		l.healthy += s.count(p)
 	}
-	factor := int(s.options.Overprovisioning)
-	if factor == 0 {
-		factor = 140
-	}
-	health := make([]int, len(ls))
-	sum := 0
-	for i, l := range ls {
-		health[i] = min(100, factor*l.healthy/l.total)
+	health := make([]float64, len(ls))
+	sum := 0.0
+	for i := range ls {
+		health[i] = s.available(ls[i].healthy, ls[i].total)
 		sum += health[i]
 	}
-	all := min(100, sum)
-	panicking := all < 100
+	all := min(1, sum)
+	if all > 1-rounding {
+		all = 1
+	}
+	panicking := all < 1
 	for i := range ls {
 		l := &ls[i]
-		l.panic = all < 100 && float64(100*l.healthy/l.total) < s.options.PanicPercent
+		l.panic = all < 1 && 100*float64(l.healthy)/float64(l.total) < s.options.PanicPercent
 		panicking = panicking && l.panic
 	}
 	if panicking {
@@ -111,29 +110,44 @@ func (s *Set) levels() []level {
 		for _, l := range ls {
 			members += l.total
 		}
-		share(ls, func(l *level, _ int) int { return 100 * l.total / members })
+		share(ls, func(i int) float64 { return float64(ls[i].total) / float64(members) })
 		return ls
 	}
 	if all > 0 {
-		share(ls, func(_ *level, i int) int { return health[i] * 100 / all })
+		share(ls, func(i int) float64 { return health[i] / all })
 	}
 	return ls
 }
 
-// share gives out 100 in order; what rounding leaves goes to the first that got
-// any.
-func share(ls []level, want func(*level, int) int) {
-	left, first := 100, -1
+// rounding is what sums of a few floating-point shares of 1 may lack: two halves
+// of a service that together can take everything must not look as if they could
+// not, for then ejected members would be used.
+const rounding = 1e-9
+
+// available is what healthy of total members can take of the traffic meant for
+// all, 0 to 1.
+func (s *Set) available(healthy, total int) float64 {
+	factor := float64(s.options.Overprovisioning)
+	if factor == 0 {
+		factor = 140
+	}
+	return min(1, factor/100*float64(healthy)/float64(total))
+}
+
+// share gives out the whole in order; what rounding leaves goes to the first
+// that got any.
+func share(ls []level, want func(int) float64) {
+	left, first := uint64(whole), -1
 	for i := range ls {
-		n := min(left, want(&ls[i], i))
-		ls[i].load = uint64(n)
+		n := min(left, uint64(want(i)*whole))
+		ls[i].load = n
 		left -= n
 		if n > 0 && first < 0 {
 			first = i
 		}
 	}
 	if first >= 0 {
-		ls[first].load += uint64(left)
+		ls[first].load += left
 	}
 }
 
@@ -177,22 +191,18 @@ func (s *Set) shares(l *level) []uint64 {
 // (Envoy, "locality weighted load balancing"). A locality without a weight gets
 // nothing; where none has one it says false.
 func (s *Set) byLocality(l *level, out []uint64) bool {
-	factor := uint64(s.options.Overprovisioning)
-	if factor == 0 {
-		factor = 140
-	}
-	var sum uint64
+	sum := 0.0
+	weighted := make([]float64, len(out))
 	for i := range l.parts {
 		p := &l.parts[i]
-		available := min(100, factor*uint64(s.count(p))/uint64(len(p.index)))
-		out[i] = uint64(p.weight) * available
-		sum += out[i]
+		weighted[i] = float64(p.weight) * s.available(s.count(p), len(p.index))
+		sum += weighted[i]
 	}
 	if sum == 0 {
 		return false
 	}
 	for i := range out {
-		out[i] = whole * out[i] / sum
+		out[i] = uint64(whole * weighted[i] / sum)
 	}
 	return true
 }

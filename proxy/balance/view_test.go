@@ -2,26 +2,35 @@ package balance
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 	"testing/quick"
 	"time"
+
+	"github.com/weftmesh/weft/internal/seed"
 )
 
 // levelsTwin is the division of traffic among priorities, by the letter of
-// Envoy's documentation ("Priority levels", "Panic threshold"), in floats.
+// Envoy's documentation ("Priority levels", "Panic threshold"), in exact numbers.
 func levelsTwin(total, healthy []int, factor, threshold float64) (load []float64, panics []bool) {
 	n := len(total)
 	load, panics = make([]float64, n), make([]bool, n)
-	health, sum := make([]float64, n), 0.0
+	health, exact := make([]float64, n), new(big.Rat)
 	for i := range total {
-		health[i] = math.Min(100, factor*float64(healthy[i])/float64(total[i]))
-		sum += health[i]
+		h := big.NewRat(int64(factor)*int64(healthy[i]), int64(total[i]))
+		if h.Cmp(big.NewRat(100, 1)) > 0 {
+			h.SetInt64(100)
+		}
+		health[i], _ = h.Float64()
+		exact.Add(exact, h)
 	}
+	sum, _ := exact.Float64()
 	normal := math.Min(100, sum)
-	all := normal < 100
+	all := exact.Cmp(big.NewRat(100, 1)) < 0
+	enough := !all
 	for i := range total {
-		panics[i] = normal < 100 && 100*float64(healthy[i])/float64(total[i]) < threshold
+		panics[i] = !enough && 100*float64(healthy[i]) < threshold*float64(total[i])
 		all = all && panics[i]
 	}
 	members := 0
@@ -85,8 +94,7 @@ func TestPrioritiesSpillOver(t *testing.T) {
 		anybody := 0.0
 		for k := range n {
 			anybody += load[k]
-			// Integers round by a percent or two a priority.
-			if math.Abs(float64(got[k])*100/picks-load[k]) > 6 {
+			if math.Abs(float64(got[k])*100/picks-load[k]) > 5 {
 				t.Logf("total %v healthy %v factor %v panic %v: got %v, want %v", total, healthy, factor, o.PanicPercent, got, load)
 				return false
 			}
@@ -101,8 +109,31 @@ func TestPrioritiesSpillOver(t *testing.T) {
 		}
 		return (anybody > 0) == (none < picks)
 	}
-	if err := quick.Check(law, &quick.Config{MaxCount: 150}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 150, Rand: seed.Rand(t)}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Two priorities that can take all traffic together, though neither is healthy
+// to a whole percent, leave the ejected alone.
+func TestPrioritiesThatTogetherSuffice(t *testing.T) {
+	o := Options{Algorithm: RandomChoice, PanicPercent: 50, Overprovisioning: 100}
+	es := located([]string{"", ""}, []int{7, 7}, []int{1, 6}, []uint32{0, 0})
+	for i := range es {
+		es[i].Priority = uint32(i / 7)
+	}
+	s, p, got := NewSet(es, o, 0), New(o, rand.New(rand.NewPCG(1, 2)).Uint64), 0.0
+	for range 20000 {
+		i := p.Pick(s, &Query{})
+		if i == None || es[i].Health.Out() {
+			t.Fatal("an ejected member, or nobody, serves")
+		}
+		if es[i].Priority == 0 {
+			got += 1.0 / 20000
+		}
+	}
+	if math.Abs(got-1.0/7) > 0.02 {
+		t.Errorf("priority 0 gets %.3f, want a seventh", got)
 	}
 }
 
