@@ -29,7 +29,8 @@ func (c *Conn) Arrived(m Mark, err error) bool {
 }
 
 // verdictWithin is how long it may take until a peer has refused what came
-// behind its end.
+// behind its end. It is looked for again and again: there is no event to wait for
+// when an acknowledgement arrives.
 const verdictWithin = 50 * time.Millisecond
 
 // Lost is from where on, counted as Taken counts, nothing of what was sent has
@@ -42,7 +43,7 @@ func (c *Conn) Lost() (from uint64, ok bool) {
 	if c.under != nil || c.rc == nil {
 		return 0, false
 	}
-	for end := time.Now().Add(verdictWithin); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(verdictWithin); ; time.Sleep(time.Millisecond) { //nolint:forbidigo // bounded, and there is no event
 		left, reset := 0, false
 		if c.rc.Control(func(fd uintptr) { left, reset = sysUnacknowledged(fd) }) != nil {
 			return 0, false

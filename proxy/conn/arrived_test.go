@@ -10,24 +10,11 @@ import (
 // tcpEnds is a connection of ours and its raw other end.
 func tcpEnds(t *testing.T) (*Conn, *net.TCPConn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	d, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, a := tcpPair(t)
 	c := New(d)
-	t.Cleanup(func() { c.Close(); a.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
-	a.SetDeadline(time.Now().Add(10 * time.Second))
-	return c, a.(*net.TCPConn)
+	c.SetDeadline(time.Now().Add(patience))
+	a.SetDeadline(time.Now().Add(patience))
+	return c, a
 }
 
 // A request that meets the end of an idle connection has not arrived; one that
@@ -40,16 +27,12 @@ func TestArrived(t *testing.T) {
 	}{
 		{"closed before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
 			peer.Close()
-			for !c.PeerEnded() { // the FIN is here
-				time.Sleep(time.Millisecond)
-			}
+			until(t, "the FIN", c.PeerEnded)
 		}, false},
 		{"taken, then closed", nil, true},
 		{"closed for writing before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
 			peer.CloseWrite() // it still reads
-			for !c.PeerEnded() {
-				time.Sleep(time.Millisecond)
-			}
+			until(t, "the FIN", c.PeerEnded)
 		}, true},
 	} {
 		mine, peer := tcpEnds(t)

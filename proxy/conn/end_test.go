@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"syscall"
 	"testing"
@@ -124,9 +125,7 @@ func TestAnswerBeforeRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.CloseWrite()
-	for !a.Readable() {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, "the answer", a.Readable)
 	a.Write(make([]byte, 1000))
 	if err := a.Fill(); err != nil || string(a.Buffered()) != "413" {
 		t.Fatalf("%v %q", err, a.Buffered())
@@ -141,11 +140,7 @@ func TestAlive(t *testing.T) {
 		}
 		wait := func(what string, f func() bool) {
 			t.Helper()
-			for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("secure %v: %s", secure, what)
-				}
-			}
+			until(t, fmt.Sprintf("secure %v: %s", secure, what), f)
 		}
 		if secure {
 			wait("tickets", a.Readable)

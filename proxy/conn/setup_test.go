@@ -156,3 +156,13 @@ func readAll(t *testing.T, c *Conn, n int) []byte {
 	}
 	return out
 }
+
+// until waits for what must come.
+func until(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}

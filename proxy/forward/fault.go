@@ -3,6 +3,7 @@ package forward
 import (
 	"math/rand/v2"
 
+	"github.com/weftmesh/weft/proxy/grpcwire"
 	"github.com/weftmesh/weft/proxy/route"
 )
 
@@ -25,23 +26,23 @@ func (x *Exchange) fault(t *route.Traffic) *Failure {
 // httpStatuses are what a client that does not speak gRPC is told for a gRPC
 // status, by its code (google.rpc.Code).
 var httpStatuses = [...]int{
-	0:  200, // ok
-	1:  499, // cancelled
-	2:  500, // unknown
-	3:  400, // invalid argument
-	4:  504, // deadline exceeded
-	5:  404, // not found
-	6:  409, // already exists
-	7:  403, // permission denied
-	8:  429, // resource exhausted
-	9:  400, // failed precondition
-	10: 409, // aborted
-	11: 400, // out of range
-	12: 501, // unimplemented
-	13: 500, // internal
-	14: 503, // unavailable
-	15: 500, // data loss
-	16: 401, // unauthenticated
+	grpcwire.OK:                 200,
+	grpcwire.Canceled:           499,
+	grpcwire.Unknown:            500,
+	grpcwire.InvalidArgument:    400,
+	grpcwire.DeadlineExceeded:   504,
+	grpcwire.NotFound:           404,
+	grpcwire.AlreadyExists:      409,
+	grpcwire.PermissionDenied:   403,
+	grpcwire.ResourceExhausted:  429,
+	grpcwire.FailedPrecondition: 400,
+	grpcwire.Aborted:            409,
+	grpcwire.OutOfRange:         400,
+	grpcwire.Unimplemented:      501,
+	grpcwire.Internal:           500,
+	grpcwire.Unavailable:        503,
+	grpcwire.DataLoss:           500,
+	grpcwire.Unauthenticated:    401,
 }
 
 func httpStatus(grpc int) int {

@@ -103,10 +103,9 @@ func steadyTold(t testing.TB, tr *route.Traffic, l *accesslog.Log, spans *trace.
 	}
 }
 
-// BenchmarkHTTP1 is one keep-alive connection through two proxies and mutual
-// TLS; allocs/op are those of both.
-func BenchmarkHTTP1(b *testing.B) {
-	once := steady(b)
+// repeat measures once in its steady state.
+func repeat(b *testing.B, once func()) {
+	b.Helper()
 	for range 100 {
 		once()
 	}
@@ -117,17 +116,17 @@ func BenchmarkHTTP1(b *testing.B) {
 	}
 }
 
+// BenchmarkHTTP1 is one keep-alive connection through two proxies and mutual
+// TLS; allocs/op are those of both.
+func BenchmarkHTTP1(b *testing.B) {
+	once := steady(b)
+	repeat(b, once)
+}
+
 // BenchmarkHTTP1Policies is the same with timeouts, retries and a budget.
 func BenchmarkHTTP1Policies(b *testing.B) {
 	once := steadyUnder(b, policies())
-	for range 100 {
-		once()
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		once()
-	}
+	repeat(b, once)
 }
 
 // unreported samples so many percent, for a collector that takes all.
@@ -145,27 +144,13 @@ func (takesAll) Export(context.Context, string, string, []byte) ([]byte, error) 
 // BenchmarkHTTP1Traced is the same with spans of all requests in both proxies.
 func BenchmarkHTTP1Traced(b *testing.B) {
 	once := steadyTold(b, nil, nil, unreported(b, 100))
-	for range 100 {
-		once()
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		once()
-	}
+	repeat(b, once)
 }
 
 // BenchmarkHTTP1Logged is the same with Istio's access log in both proxies.
 func BenchmarkHTTP1Logged(b *testing.B) {
 	once := steadyLogged(b, nil, discarded(b))
-	for range 100 {
-		once()
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		once()
-	}
+	repeat(b, once)
 }
 
 func policies() *route.Traffic {
@@ -224,14 +209,7 @@ func steadyGRPC(t testing.TB) (once func()) {
 // BenchmarkGRPC is one call after another on one connection.
 func BenchmarkGRPC(b *testing.B) {
 	once := steadyGRPC(b)
-	for range 100 {
-		once()
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		once()
-	}
+	repeat(b, once)
 }
 
 func TestSteadyPathDoesNotAllocate(t *testing.T) {

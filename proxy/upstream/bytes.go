@@ -33,30 +33,18 @@ func (e *Endpoint) Bytes(ctx context.Context) (*h2.Client, *conn.Conn, error) {
 		c, err := e.DialTCP(ctx)
 		return nil, c, err
 	}
-	p := e.peer
 	start := time.Now()
 	for {
-		p.mu.Lock()
-		if c := p.http2.best(true); c != nil {
-			p.mu.Unlock()
-			return c, nil, nil
-		}
-		if p.http2.mux == muxRefused {
-			p.mu.Unlock()
+		c, d, err := e.shared(ctx, wantBytes)
+		switch {
+		case c != nil || err != nil:
+			return c, nil, err
+		case d == nil:
 			return e.singleBytes(ctx, start)
 		}
-		// One attempt tells for all who wait whether each needs its own.
-		d := e.joinDial(wantBytes)
-		p.mu.Unlock()
-		if err := e.await(ctx, d); err != nil {
-			return nil, nil, err
-		}
-		if d.client != nil {
-			return d.client, nil, nil
-		}
-		if c := d.own.Swap(nil); c != nil {
+		if own := d.own.Swap(nil); own != nil {
 			e.Connected(start)
-			return nil, c, nil
+			return nil, own, nil
 		}
 	}
 }

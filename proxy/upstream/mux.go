@@ -37,27 +37,38 @@ func (e *Endpoint) Hop(ctx context.Context, fresh bool) (*h2.Client, *HTTP1, err
 		c, err := e.HTTP1(ctx, fresh)
 		return nil, c, err
 	}
-	p := e.peer
 	for {
-		p.mu.Lock()
-		if c := p.http2.best(true); c != nil {
-			p.mu.Unlock()
-			return c, nil, nil
-		}
-		if p.http2.mux == muxRefused {
-			p.mu.Unlock()
+		c, d, err := e.shared(ctx, wantHTTP1)
+		switch {
+		case c != nil || err != nil:
+			return c, nil, err
+		case d == nil:
 			return e.single(ctx, fresh)
 		}
-		// One attempt tells for all who wait whether each needs its own.
-		d := e.joinDial(wantHTTP1)
-		p.mu.Unlock()
-		if err := e.await(ctx, d); err != nil {
-			return nil, nil, err
-		}
-		if d.client != nil {
-			return d.client, nil, nil
-		}
 	}
+}
+
+// shared returns the multiplexed connection of the endpoint's proxy, or tries
+// once to make one: d is an attempt that was answered with another connection.
+// Without either the peer does not multiplex.
+func (e *Endpoint) shared(ctx context.Context, want int) (c *h2.Client, d *dialing, err error) {
+	p := e.peer
+	p.mu.Lock()
+	if c := p.http2.best(true); c != nil {
+		p.mu.Unlock()
+		return c, nil, nil
+	}
+	if p.http2.mux == muxRefused {
+		p.mu.Unlock()
+		return nil, nil, nil
+	}
+	// One attempt tells for all who wait whether each needs its own.
+	d = e.joinDial(want)
+	p.mu.Unlock()
+	if err := e.await(ctx, d); err != nil {
+		return nil, nil, err
+	}
+	return d.client, d, nil
 }
 
 // single returns a connection to a peer that did not multiplex when it was last

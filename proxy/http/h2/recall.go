@@ -23,20 +23,20 @@ func (b *batches) note(at uint64, before uint32) {
 	b.n++
 }
 
-// crossed is what the transport says of a client's connection that the peer has
-// ended.
-func (c *mux) crossed() (from uint64, ok bool) {
-	if t, is := c.t.(loser); is {
-		return t.Lost()
+// recall takes back streams of a client whose heads begin behind what the peer
+// got before it closed the connection. mu is held, but for the moment in which
+// the transport is asked.
+func (c *mux) recall() {
+	t, ok := c.t.(loser)
+	if !ok {
+		return
 	}
-	return 0, false
-}
-
-// recall takes back streams whose heads begin behind what the peer got before it
-// closed the connection. mu is held.
-func (c *mux) recall(from uint64) {
+	c.peerAway = true // it takes no more streams
+	c.mu.Unlock()
+	from, ok := t.Lost()
+	c.mu.Lock()
 	for i := range min(c.recent.n, len(c.recent.last)) {
-		if l := c.recent.last[i]; l.at >= from {
+		if l := c.recent.last[i]; ok && l.at >= from {
 			c.handed = min(c.handed, l.before)
 		}
 	}
