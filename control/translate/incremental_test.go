@@ -14,7 +14,7 @@ import (
 
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/control/world"
-	"github.com/weftmesh/weft/internal/seed"
+	"github.com/weftmesh/weft/internal/seedtest"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -90,7 +90,7 @@ func plainResult(t *testing.T, r translate.Result) string {
 // TestIncrementalIsBuild: over random edits the incremental results are those
 // of a translation from scratch, and what is equal is the same pointer.
 func TestIncrementalIsBuild(t *testing.T) {
-	chosen := seed.Of(t)
+	chosen := seedtest.Of(t)
 	rounds := 40
 	if testing.Short() {
 		rounds = 8

@@ -10,7 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/weftmesh/weft/internal/seed"
+	"github.com/weftmesh/weft/internal/seedtest"
 )
 
 const second = int64(time.Second)
@@ -115,7 +115,7 @@ func TestPicksComeFromTheBestClass(t *testing.T) {
 		}
 		return true
 	}
-	if err := quick.Check(law, &quick.Config{MaxCount: 400, Rand: seed.Rand(t)}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 400, Rand: seedtest.Rand(t)}); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing/quick"
 	"time"
 
-	"github.com/weftmesh/weft/internal/seed"
+	"github.com/weftmesh/weft/internal/seedtest"
 )
 
 // levelsTwin is the division of traffic among priorities, by the letter of
@@ -109,7 +109,7 @@ func TestPrioritiesSpillOver(t *testing.T) {
 		}
 		return (anybody > 0) == (none < picks)
 	}
-	if err := quick.Check(law, &quick.Config{MaxCount: 150, Rand: seed.Rand(t)}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 150, Rand: seedtest.Rand(t)}); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing/quick"
 	"time"
 
-	"github.com/weftmesh/weft/internal/seed"
+	"github.com/weftmesh/weft/internal/seedtest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -95,7 +95,7 @@ func TestPauses(t *testing.T) {
 		d := p.Pause(max(1, int(retry)), random)
 		return d >= 0 && d < min(bound, m)+1 && d == time.Duration(random%uint64(max(1, min(bound, m))))
 	}
-	if err := quick.Check(law, &quick.Config{MaxCount: 5000, Rand: seed.Rand(t)}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 5000, Rand: seedtest.Rand(t)}); err != nil {
 		t.Error(err)
 	}
 }

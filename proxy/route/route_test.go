@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/quick"
 
-	"github.com/weftmesh/weft/internal/seed"
+	"github.com/weftmesh/weft/internal/seedtest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -143,7 +143,7 @@ func TestSplitAgainstTwin(t *testing.T) {
 		}
 		return err == nil && s.Pick(random) == &s.backends[twin[random%uint64(len(twin))]]
 	}
-	if err := quick.Check(law, &quick.Config{MaxCount: 2000, Rand: seed.Rand(t)}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 2000, Rand: seedtest.Rand(t)}); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package seed gives tests that draw lots the same lots in every run, and others
+// Package seedtest gives tests that draw lots the same lots in every run, and others
 // to whoever looks for more.
-package seed
+package seedtest
 
 import (
 	"math/rand"
