@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // Binaries are the programs that a local mesh starts.
@@ -53,7 +55,7 @@ const restartDelay = 5 * time.Second
 type control struct {
 	folder Folder
 	bin    Binaries
-	ports  *ports
+	ports  *freeport.Ports
 	log    *slog.Logger
 }
 
@@ -118,7 +120,7 @@ func (c *control) keep(ctx context.Context, lock *os.File) error {
 	a, err := c.read()
 	if err != nil || a.XDS == "" {
 		for _, to := range []*string{&a.XDS, &a.Admin} {
-			p, err := c.ports.next()
+			p, err := c.ports.Next()
 			if err != nil {
 				return err
 			}

@@ -134,12 +134,12 @@ func (s *shopRun) plan() error {
 			return err
 		}
 		var err error
-		if w.port, err = s.ports.next(); err != nil {
+		if w.port, err = s.ports.Next(); err != nil {
 			return err
 		}
 		w.args = []string{s.Bin.Weft, "demo", "app", "--role", m.role, "--name", m.name, "--version", m.version, "--listen", loopback(w.port)}
 		if m.upstream != "" {
-			p, err := s.ports.next()
+			p, err := s.ports.Next()
 			if err != nil {
 				return err
 			}
@@ -149,7 +149,7 @@ func (s *shopRun) plan() error {
 		}
 		if m.role == "web" {
 			if w.inbound = s.Front; w.inbound == 0 {
-				w.inbound = s.ports.prefer(8080)
+				w.inbound = s.ports.Prefer(8080)
 			}
 			s.front = "http://" + loopback(w.inbound)
 		}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // programs builds what a local mesh starts, once for all tests.
@@ -75,7 +77,7 @@ func startDemo(t *testing.T) *demo {
 		t.Fatal(err)
 	}
 	d := &demo{t: t, mesh: filepath.Join(t.TempDir(), "mesh"), log: &lockedBuffer{}}
-	front := (&ports{}).mustNext(t)
+	front := mustNext(t, &freeport.Ports{})
 	d.front = "http://" + loopback(front)
 	d.cmd = exec.Command(filepath.Join(bin, "weft"), "demo", "--mesh", d.mesh, "--front-port", fmt.Sprint(front))
 	d.cmd.Stderr = d.log
@@ -105,9 +107,9 @@ func startDemo(t *testing.T) *demo {
 	return d
 }
 
-func (p *ports) mustNext(t *testing.T) int {
+func mustNext(t *testing.T, p *freeport.Ports) int {
 	t.Helper()
-	n, err := p.next()
+	n, err := p.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +346,7 @@ func TestScriptedDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(filepath.Join(bin, "weft"), "demo", "--for", "8s", "--rate", "50", "--front-port", fmt.Sprint((&ports{}).mustNext(t)), "-o", "json").Output()
+	out, err := exec.Command(filepath.Join(bin, "weft"), "demo", "--for", "8s", "--rate", "50", "--front-port", fmt.Sprint(mustNext(t, &freeport.Ports{})), "-o", "json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,8 +387,8 @@ func TestRunWraps(t *testing.T) {
 		t.Fatal(err)
 	}
 	weft, mesh := filepath.Join(bin, "weft"), filepath.Join(t.TempDir(), "mesh")
-	var p ports
-	dbPort, upstream, apiPort := p.mustNext(t), p.mustNext(t), p.mustNext(t)
+	var p freeport.Ports
+	dbPort, upstream, apiPort := mustNext(t, &p), mustNext(t, &p), mustNext(t, &p)
 	start := func(args ...string) (*exec.Cmd, *lockedBuffer) {
 		log := &lockedBuffer{}
 		cmd := exec.Command(weft, args...)
@@ -421,7 +423,7 @@ func TestRunWraps(t *testing.T) {
 		last = string(b)
 		return err == nil && strings.Contains(last, "api (v1) -> db (visit")
 	})
-	cmd := exec.Command(weft, "run", "--mesh", mesh, "--service", "short", "--port", fmt.Sprint(p.mustNext(t)), "--", "sh", "-c", "exit 7")
+	cmd := exec.Command(weft, "run", "--mesh", mesh, "--service", "short", "--port", fmt.Sprint(mustNext(t, &p)), "--", "sh", "-c", "exit 7")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() == 0 {
 		t.Errorf("a process that ends at once: %v %s", err, out)

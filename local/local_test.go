@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 func TestQuantileInterpolatesWithinTheBucket(t *testing.T) {
@@ -68,8 +70,8 @@ func TestUpstreamArguments(t *testing.T) {
 	if err := f.writeNew("services/default.db.yaml", svc); err != nil {
 		t.Fatal(err)
 	}
-	m := &mesh{folder: f, ports: &ports{}}
-	free, err := m.ports.next()
+	m := &mesh{folder: f, ports: &freeport.Ports{}}
+	free, err := m.ports.Next()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // mesh is one folder's mesh as seen from one of its users.
 type mesh struct {
 	folder  Folder
 	bin     Binaries
-	ports   *ports
+	ports   *freeport.Ports
 	log     *slog.Logger
 	control addresses
 }
@@ -26,7 +28,7 @@ func join(ctx context.Context, ended *sync.WaitGroup, root string, bin Binaries,
 	if err != nil {
 		return nil, err
 	}
-	m := &mesh{folder: f, bin: bin, ports: &ports{}, log: log}
+	m := &mesh{folder: f, bin: bin, ports: &freeport.Ports{}, log: log}
 	c := &control{folder: f, bin: bin, ports: m.ports, log: log}
 	m.control, err = c.ensure(ctx, ended)
 	return m, err
@@ -67,3 +69,5 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

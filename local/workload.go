@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // Upstream is a destination that a workload dials at an explicit listener.
@@ -48,9 +50,9 @@ var errEnded = errors.New("the process ended")
 func (w *workload) file() string { return "workloads/" + w.pod + ".yaml" }
 
 // allocate gives the workload's proxy its ports. They stay over restarts.
-func (w *workload) allocate(p *ports) error {
+func (w *workload) allocate(p *freeport.Ports) error {
 	for _, to := range []*int{&w.inbound, &w.admin} {
-		n, err := p.next()
+		n, err := p.Next()
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/bench/app"
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // ErrMissing means that a peer's program is not on this machine; the text says
@@ -19,7 +20,7 @@ var ErrMissing = errors.New("not installed")
 // World is what all peers share: the application, the certificates, the ports.
 type World struct {
 	dir      string
-	ports    Ports
+	ports    freeport.Ports
 	PKI      PKI
 	Counters *app.Counters
 	App      map[app.Kind]string // where the application listens
@@ -186,3 +187,5 @@ func (p *Pair) up(ctx context.Context, dir string, env []string, in, out []strin
 	}
 	return nil
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

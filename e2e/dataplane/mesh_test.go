@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control/ca/localtoken"
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // mesh is a control plane that reads a folder. Workloads come and go.
@@ -92,22 +92,15 @@ func (p *process) ended() bool {
 	}
 }
 
-var taken sync.Map
+var ports freeport.Ports
 
-// freePort finds a port below the ephemeral range, so that no outgoing
-// connection takes it between the look and the use.
+// freePort panics on a machine that has not one port left.
 func freePort() int {
-	for {
-		n := 12000 + rand.IntN(18000)
-		if _, twice := taken.LoadOrStore(n, true); twice {
-			continue
-		}
-		l, err := net.Listen("tcp", loopback(n))
-		if err == nil {
-			l.Close()
-			return n
-		}
+	n, err := ports.Next()
+	if err != nil {
+		panic(err)
 	}
+	return n
 }
 
 func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
