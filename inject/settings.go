@@ -128,17 +128,23 @@ func (r *reader) istio(key string) (string, string, bool) {
 	return key, strings.TrimSpace(v), ok
 }
 
+// items are those of a comma list that are not empty.
+func items(list string) (out []string) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
 // ports reads a comma list of ports and ranges, such as 25,4567-4568.
 func (r *reader) ports(key, value string, ok bool) []string {
-	if !ok || value == "" {
+	if !ok {
 		return nil
 	}
 	var out []string
-	for item := range strings.SplitSeq(value, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" {
-			continue
-		}
+	for _, item := range items(value) {
 		lo, hi, isRange := strings.Cut(item, "-")
 		from, err1 := strconv.ParseUint(lo, 10, 16)
 		to, err2 := from, error(nil)
@@ -156,15 +162,11 @@ func (r *reader) ports(key, value string, ok bool) []string {
 
 // subnets reads a comma list of CIDRs; single addresses count as such.
 func (r *reader) subnets(key, value string, ok bool) []string {
-	if !ok || value == "" {
+	if !ok {
 		return nil
 	}
 	var out []string
-	for item := range strings.SplitSeq(value, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" {
-			continue
-		}
+	for _, item := range items(value) {
 		p, err := netip.ParsePrefix(item)
 		if err != nil {
 			a, err2 := netip.ParseAddr(item)
