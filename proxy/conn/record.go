@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -11,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+
+	"github.com/weftmesh/weft/proxy/aesgcm"
 )
 
 // Content types (RFC 8446 section 5.1) and the alerts that are told here
@@ -102,12 +103,9 @@ func (h *half) use(secret []byte) error {
 	if err != nil {
 		return err
 	}
-	block, err := aes.NewCipher(key)
+	h.aead, err = aesgcm.New(key)
 	clear(key)
 	if err != nil {
-		return err
-	}
-	if h.aead, err = cipher.NewGCM(block); err != nil {
 		return err
 	}
 	copy(h.iv[:], iv)
