@@ -17,6 +17,7 @@ import (
 
 	"github.com/weftmesh/weft/control/admin"
 	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/control/hold"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/snapshot"
 	"github.com/weftmesh/weft/control/source/file"
@@ -117,21 +118,30 @@ func (c *Control) translate(ctx context.Context, written chan translate.Result) 
 		c.options.Log.Warn("part of MeshConfig is not in effect", "field", n)
 	}
 	translator := translate.NewIncremental(c.options.mesh())
+	holder := hold.New(translator.Build, time.Now)
+	again := time.NewTimer(hold.Bound)
+	defer again.Stop()
+	again.Stop()
+	var w *world.World
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case w := <-c.latest:
-			start := time.Now()
-			r := translator.Build(w)
-			work := translator.Work()
-			c.work.Store(&work)
-			c.result.Store(&r)
-			c.snapshot.SetMesh(r.Mesh)
-			problems.report(r.Problems)
-			c.options.Log.Debug("mesh built", "revision", r.Mesh.Revision, "services", len(r.Mesh.Services), "problems", len(r.Problems), "took", time.Since(start))
-			replace(written, r)
+		case w = <-c.latest:
+		case <-again.C:
 		}
+		start := time.Now()
+		r, wait := holder.Next(w)
+		if again.Stop(); wait > 0 {
+			again.Reset(wait)
+		}
+		work := translator.Work()
+		c.work.Store(&work)
+		c.result.Store(&r)
+		c.snapshot.SetMesh(r.Mesh)
+		problems.report(r.Problems)
+		c.options.Log.Debug("mesh built", "revision", r.Mesh.Revision, "services", len(r.Mesh.Services), "problems", len(r.Problems), "took", time.Since(start))
+		replace(written, r)
 	}
 }
 

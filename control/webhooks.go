@@ -29,7 +29,7 @@ func (c *Control) serveWebhooks(ctx context.Context) error {
 	w := inject.Webhook{
 		Options:    func() inject.Options { return c.injectOptions(native.get()) },
 		Namespaces: c,
-		Judge:      admission.Judge{Settings: c.options.mesh(), Services: c},
+		Judge:      admission.NewTurns(admission.Judge{Settings: c.options.mesh(), Services: c}),
 		Log:        c.options.Log,
 	}
 	return admin.Serve(ctx, tls.NewListener(c.webhook, c.serving.WebhookTLS()), w.Handler())

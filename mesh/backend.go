@@ -9,9 +9,11 @@ type Backend struct {
 	Subset string `json:"subset,omitempty"`
 	// Weight is relative to the rule's other backends; 0 means no traffic.
 	Weight uint32 `json:"weight"`
-	// Invalid, when not empty, says why the backend cannot be used; its share
-	// of the requests is answered 500.
-	Invalid         string        `json:"invalid,omitempty"`
+	// Invalid, when not empty, says why the backend cannot be used.
+	Invalid string `json:"invalid,omitempty"`
+	// Status is what the share of a backend that is Invalid is answered; 0 means
+	// 500 (Gateway API, HTTPBackendRef). 503 says that it does not exist (Istio).
+	Status          uint32        `json:"status,omitempty"`
 	RequestHeaders  HeaderChanges `json:"requestHeaders,omitzero"`
 	ResponseHeaders HeaderChanges `json:"responseHeaders,omitzero"`
 	// Host replaces the authority of the requests of this backend.

@@ -80,6 +80,16 @@ type LocalityPreference struct {
 	// FailoverPriority are labels, or label=value, of which endpoints that
 	// share more of the first with the client are preferred.
 	FailoverPriority []string `json:"failoverPriority,omitempty"`
+	// ZoneAware keeps requests in the client's region, whose zones share them so
+	// that all endpoints get the same and each zone keeps what it can. Failover then
+	// orders other regions, below FailoverPriority. Nil means that nothing was said.
+	ZoneAware *ZoneAware `json:"zoneAware,omitempty"`
+}
+
+// ZoneAware is zoneAwareLbSetting.
+type ZoneAware struct {
+	// MinSize is below how many endpoints zones make no difference; 0 means 6.
+	MinSize uint32 `json:"minSize,omitempty"`
 }
 
 // LocalityShares are weights by locality (region/zone/subzone, a * at the end

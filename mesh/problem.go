@@ -1,8 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -90,8 +91,8 @@ func (p Problem) String() string {
 
 // SortProblems orders by origin, field, code and message.
 func SortProblems(ps []Problem) {
-	key := func(p Problem) string {
-		return strings.Join([]string{p.Origin.File, fmt.Sprintf("%08d", p.Origin.Line), p.Origin.Namespace, p.Origin.Name, p.Origin.Kind, p.Field, p.Code, p.Message}, "\x00")
-	}
-	sort.SliceStable(ps, func(i, j int) bool { return key(ps[i]) < key(ps[j]) })
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line), strings.Compare(a.Origin.Namespace, b.Origin.Namespace),
+			strings.Compare(a.Origin.Name, b.Origin.Name), strings.Compare(a.Origin.Kind, b.Origin.Kind), strings.Compare(a.Field, b.Field), strings.Compare(a.Code, b.Code), strings.Compare(a.Message, b.Message))
+	})
 }

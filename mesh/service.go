@@ -18,6 +18,10 @@ type Service struct {
 	// ExportTo are the namespaces whose clients can see it; nil means all, ~
 	// means none (networking.istio.io/exportTo, ServiceEntry exportTo).
 	ExportTo []string `json:"exportTo,omitempty"`
+	// Rank is how many services of other namespaces have the same host and come
+	// first. A client has one of those that it sees: that of its own namespace,
+	// else the one of the lowest rank.
+	Rank int `json:"rank,omitempty"`
 	// OutsideMesh says that its endpoints are not workloads of the mesh, so
 	// that mutual TLS is never tried (ServiceEntry location MESH_EXTERNAL).
 	OutsideMesh bool `json:"outsideMesh,omitempty"`
@@ -53,6 +57,22 @@ func (s *Service) VisibleTo(namespace string) bool {
 	return false
 }
 
+// FoundBy says by which names connections to a port are found that are made to
+// an address: the host of requests, the server name of TLS. That is the way of
+// services that were written down without any address.
+func (s *Service) FoundBy(port uint16) (host, sni bool) {
+	switch s.Kind {
+	case Static, DNS, OneOfDNS, Original:
+	default:
+		return false, false
+	}
+	p := s.PortByNumber(port)
+	if p == nil || len(s.Addresses)+len(s.Subnets) > 0 {
+		return false, false
+	}
+	return p.Protocol.MayBeHTTP(), p.Protocol == TLS || p.Protocol == Detect
+}
+
 // ServiceKind tells how a service finds its endpoints.
 type ServiceKind string
 
@@ -80,6 +100,10 @@ type Port struct {
 	Number   uint16   `json:"number"`
 	Name     string   `json:"name,omitempty"`
 	Protocol Protocol `json:"protocol"`
+	// Application is where a workload's application takes the port's connections;
+	// an unspecified address stands for the one that was dialled. Zero is what
+	// was dialled (Sidecar defaultEndpoint).
+	Application netip.AddrPort `json:"application,omitzero"`
 }
 
 // PortByNumber returns the port with that number, or nil.

@@ -1,6 +1,9 @@
 package mesh
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Sidecar limits what some workloads see and do (Istio Sidecar). Those with
 // labels outrank those without, the namespace's own the root namespace's.
@@ -16,7 +19,18 @@ type Sidecar struct {
 	Ingress []Port `json:"ingress,omitempty"`
 	// Outbound is the fate of unknown destinations; empty means the mesh's.
 	Outbound OutboundMode `json:"outbound,omitempty"`
-	Origin   Origin       `json:"origin"`
+	// Created is when the object was made: of several for a workload the oldest
+	// is in effect.
+	Created time.Time `json:"created,omitzero"`
+	Origin  Origin    `json:"origin"`
+}
+
+// Before says whether the object has precedence of another with a selector: it
+// is older, or as old and has a name that sorts first.
+func (s *Sidecar) Before(o *Sidecar) bool { return older(s.Created, s.Ref, o.Created, o.Ref) }
+
+func older(a time.Time, refA Ref, b time.Time, refB Ref) bool {
+	return a.Before(b) || a.Equal(b) && refA.Less(refB)
 }
 
 // Egress is a list of hosts that can be seen.

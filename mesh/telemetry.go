@@ -1,5 +1,7 @@
 package mesh
 
+import "time"
+
 // Telemetry says what the proxies of some workloads report (Istio Telemetry).
 // Those with labels outrank those without, the namespace's own those of the
 // root namespace.
@@ -12,8 +14,14 @@ type Telemetry struct {
 	Logging []Logging `json:"logging,omitempty"`
 	// Tracing is what it says of spans, in order; none means nothing.
 	Tracing []Tracing `json:"tracing,omitempty"`
+	// Created is when the object was made: of several for a workload the oldest
+	// is in effect.
+	Created time.Time `json:"created,omitzero"`
 	Origin  Origin    `json:"origin"`
 }
+
+// Before is as that of Sidecar.
+func (t *Telemetry) Before(o *Telemetry) bool { return older(t.Created, t.Ref, o.Created, o.Ref) }
 
 // Logging switches access logs on or off.
 type Logging struct {

@@ -229,7 +229,7 @@ func title(b *explain.Backend) string {
 func backend(p *page, b, like *explain.Backend) {
 	p.head(fmt.Sprintf("%s%% to %s", strconv.FormatFloat(b.Percent, 'g', 4, 64), title(b)))
 	if b.Invalid != "" {
-		p.add(0, "invalid", b.Invalid+"; its share is answered 500", b.Source)
+		p.add(0, "invalid", b.Invalid+"; its share is answered "+strconv.Itoa(b.Status), b.Source)
 		return
 	}
 	if len(b.Labels) > 0 {

@@ -149,6 +149,12 @@ func TestJudgeInTime(t *testing.T) {
 		"many ports": {head("gateway.networking.k8s.io/v1", "HTTPRoute") + `{"parentRefs":[{"group":"","kind":"Service","name":"api"}],"rules":[` + repeat(4000, func(i int) string {
 			return `{"backendRefs":[{"name":"b` + strconv.Itoa(i) + `","port":` + strconv.Itoa(1000+i) + `,"weight":-1}]}`
 		}) + `]}}`, "spec.rules[3999].backendRefs[0].weight"},
+		"many of all": {head(istio, "VirtualService") + `{"hosts":[` + repeat(100, func(i int) string { return `"h` + strconv.Itoa(i) + `"` }) + `],"http":[` + repeat(200, func(i int) string {
+			return `{"match":[{"uri":{"prefix":"/` + strconv.Itoa(i) + `"}}],"timeout":"-1s","route":[{"destination":{"host":"h` + strconv.Itoa(i%100) + `","port":{"number":` + strconv.Itoa(1000+i) + `}}}]}`
+		}) + `]}}`, "spec.http[199].timeout"},
+		"many ports of many": {head(istio, "VirtualService") + `{"hosts":[` + repeat(1000, func(i int) string { return `"h` + strconv.Itoa(i) + `"` }) + `],"http":[` + repeat(1000, func(i int) string {
+			return `{"match":[{"port":` + strconv.Itoa(1000+i) + `},{"uri":{"prefix":"/"}}],"timeout":"-1s","route":[{"destination":{"host":"h0"}}]}`
+		}) + `]}}`, "spec.http[0].timeout"},
 		"a huge expression": {head(istio, "VirtualService") + `{"hosts":["api"],"http":[{"match":[{"uri":{"regex":"` + strings.Repeat("(a|b){1000}", 1000) + `"}}],"route":[{"destination":{"host":"api"}}]}]}}`, "spec.http[0].match[0].uri.regex"},
 		"a deep condition":  {head("linkerd.io/v1alpha2", "ServiceProfile") + `{"routes":[{"name":"a","condition":` + strings.Repeat(`{"not":`, 3000) + `{"pathRegex":"/"}` + strings.Repeat("}", 3000) + `}]}}`, ""},
 		"deep garbage":      {head(istio, "VirtualService") + strings.Repeat(`{"a":[`, 4000) + strings.Repeat("]}", 4000) + "}", ""},

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/translate"
@@ -51,13 +53,18 @@ func (j Judge) Judge(ctx context.Context, object, old []byte) (faults, warnings 
 	}
 	known := map[string]int{}
 	if before != nil {
-		for _, p := range j.inspect(before) {
+		problems, _ := j.inspect(before)
+		for _, p := range problems {
 			if classify(p) == refused {
 				known[fingerprint(p)]++
 			}
 		}
 	}
-	for _, p := range j.inspect(now) {
+	problems, whole := j.inspect(now)
+	if !whole {
+		warnings = append(warnings, "spec: it is too large to be judged whole; weft translate lists what is wrong")
+	}
+	for _, p := range problems {
 		switch classify(p) {
 		case refused:
 			if f := fingerprint(p); known[f] > 0 {
@@ -99,17 +106,23 @@ func (j Judge) domain() string {
 	return j.Settings.ClusterDomain
 }
 
-// inspect returns the problems of the object in its small world.
-func (j Judge) inspect(s *subject) []mesh.Problem {
+// inspect returns the problems of the object in its small world; whole is false
+// where some of its rules are not looked at.
+func (j Judge) inspect(s *subject) (problems []mesh.Problem, whole bool) {
 	objects, problems, _ := file.Decode("object.json", s.doc)
 	if slices.ContainsFunc(problems, func(p mesh.Problem) bool { return p.Field == "apiVersion" || p.Code == string(problem.UnknownKind) }) {
-		return nil // another version, which the API server converts
+		return nil, true // another version, which the API server converts
 	}
+	whole = true
 	settings := j.Settings
 	settings.ClusterDomain = j.domain()
 	if len(objects) == 1 {
 		events := []world.Event{world.Put(objects[0].Obj, objects[0].Origin)}
-		for _, o := range s.standIns(settings) {
+		var standIns []metav1.Object
+		if standIns, whole = s.standIns(settings); !whole && s.isRoute() {
+			return problems, false
+		}
+		for _, o := range standIns {
 			events = append(events, world.Put(o, mesh.Origin{Kind: "stand-in", Namespace: o.GetNamespace(), Name: o.GetName()}))
 		}
 		w, _ := world.Build(settings.TrustDomain, events...)
@@ -120,7 +133,7 @@ func (j Judge) inspect(s *subject) []mesh.Problem {
 			}
 		}
 	}
-	return problems
+	return problems, whole
 }
 
 // lastGood is how sources end their messages; there is no last state here.
@@ -145,11 +158,14 @@ func fingerprint(p mesh.Problem) string {
 	return p.Code + " " + position.ReplaceAllString(p.Field+" "+p.Message, "[]")
 }
 
-func distinct(list []string) []string {
-	var out []string
-	for _, s := range list {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
+// distinct keeps the first of equal ones.
+func distinct[T comparable](list []T) []T {
+	var out []T
+	seen := make(map[T]bool, len(list))
+	for _, v := range list {
+		if !seen[v] {
+			seen[v] = true
+			out = append(out, v)
 		}
 	}
 	return out

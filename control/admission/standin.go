@@ -26,7 +26,19 @@ type reference struct {
 	ref mesh.Ref
 	// host is any other.
 	host string
+	// ports are those of it that the object names, beside 80.
+	ports []int
+	// target says that the object's rules are for it.
+	target bool
 }
+
+// placeKey is the service or host of a reference.
+type placeKey struct {
+	ref  mesh.Ref
+	host string
+}
+
+func (r reference) key() placeKey { return placeKey{r.ref, r.host} }
 
 func (r reference) service() bool { return r.ref != mesh.Ref{} }
 
@@ -54,9 +66,16 @@ func (s *subject) ours() bool {
 // references lists what the object names, in the order of its fields.
 func (s *subject) references(domain string) []reference {
 	var out []reference
-	host := func(field string, v any) {
+	host := func(field string, v any, ports ...int) {
 		if h, ok := v.(string); ok && h != "" {
-			out = append(out, hostReference(field, h, s.namespace, domain))
+			r := hostReference(field, h, s.namespace, domain)
+			r.ports = ports
+			out = append(out, r)
+		}
+	}
+	targets := func() {
+		for i := range out {
+			out[i].target = true
 		}
 	}
 	local := func(field string, v any) {
@@ -74,30 +93,42 @@ func (s *subject) references(domain string) []reference {
 			}
 		}
 	case world.KindVirtualService:
+		ports := s.matched()
 		for i, h := range list(s.spec["hosts"]) {
-			host(fmt.Sprintf("spec.hosts[%d]", i), h)
+			host(fmt.Sprintf("spec.hosts[%d]", i), h, ports...)
 		}
-		walk("spec", s.spec, func(field, key string, m map[string]any) {
+		targets()
+		walk(s.spec, func(field, key string, m map[string]any) {
 			if key == "destination" || key == "mirror" {
-				host(field+".host", m["host"])
+				number, _ := m["port"].(map[string]any)
+				host(field+".host", m["host"], numbers(number["number"])...)
 			}
 		})
 	case world.KindDestinationRule:
-		host("spec.host", s.spec["host"])
+		var ports []int
+		walk(s.spec, func(_, key string, m map[string]any) {
+			if key == "port" {
+				ports = append(ports, numbers(m["number"])...)
+			}
+		})
+		host("spec.host", s.spec["host"], ports...)
+		targets()
 	case world.KindServiceProfile:
 		host("metadata.name", s.name)
+		targets()
 		for i, d := range list(s.spec["dstOverrides"]) {
 			if m, ok := d.(map[string]any); ok {
 				authority, _ := m["authority"].(string)
-				if h, _, err := net.SplitHostPort(authority); err == nil {
-					authority = h
+				var ports []int
+				if h, p, err := net.SplitHostPort(authority); err == nil {
+					authority, ports = h, numbers(json.Number(p))
 				}
-				host(fmt.Sprintf("spec.dstOverrides[%d].authority", i), strings.TrimSuffix(authority, "."))
+				host(fmt.Sprintf("spec.dstOverrides[%d].authority", i), strings.TrimSuffix(authority, "."), ports...)
 			}
 		}
 	}
 	if s.isRoute() {
-		walk("spec", s.spec, func(field, key string, m map[string]any) {
+		walk(s.spec, func(field, key string, m map[string]any) {
 			def := map[string]string{"parentRefs": "Gateway", "backendRefs": "Service", "backendRef": "Service"}[key]
 			name, _ := m["name"].(string)
 			if def == "" || name == "" || !isService(m, def) {
@@ -107,7 +138,7 @@ func (s *subject) references(domain string) []reference {
 			if v, ok := m["namespace"].(string); ok && v != "" {
 				ns = v
 			}
-			out = append(out, reference{field: field + ".name", ref: mesh.Ref{Namespace: ns, Name: name}})
+			out = append(out, reference{field: field + ".name", ref: mesh.Ref{Namespace: ns, Name: name}, ports: numbers(m["port"]), target: key == "parentRefs"})
 		})
 	}
 	return out
@@ -139,9 +170,9 @@ func hostReference(field, host, namespace, domain string) reference {
 	return reference{field: field, host: host}
 }
 
-// walk visits every object within a value, with the key that holds it (that of
+// walk visits every object within a spec, with the key that holds it (that of
 // the list, for elements of lists), in the order of keys.
-func walk(field string, v any, visit func(field, key string, m map[string]any)) {
+func walk(spec map[string]any, visit func(field, key string, m map[string]any)) {
 	var in func(field, key string, v any)
 	in = func(field, key string, v any) {
 		switch v := v.(type) {
@@ -161,7 +192,7 @@ func walk(field string, v any, visit func(field, key string, m map[string]any)) 
 			}
 		}
 	}
-	in(field, "", v)
+	in("spec", "", spec)
 }
 
 func list(v any) []any {
@@ -169,45 +200,112 @@ func list(v any) []any {
 	return out
 }
 
-// ports are all that the object names anywhere, and 80.
-func (s *subject) ports() []int {
-	out := []int{80}
-	add := func(v any) {
-		if n, ok := v.(json.Number); ok {
-			if p, err := n.Int64(); err == nil && p > 0 && p <= 65535 && !slices.Contains(out, int(p)) {
-				out = append(out, int(p))
-			}
+// numbers is a port, where the value is one.
+func numbers(v any) []int {
+	if n, ok := v.(json.Number); ok {
+		if p, err := n.Int64(); err == nil && p > 0 && p <= 65535 {
+			return []int{int(p)}
 		}
 	}
-	walk("spec", s.spec, func(_, key string, m map[string]any) {
-		add(m["port"])
-		if key == "port" {
-			add(m["number"])
-		}
-		if authority, ok := m["authority"].(string); ok {
-			if _, p, err := net.SplitHostPort(authority); err == nil {
-				add(json.Number(p))
-			}
-		}
-	})
-	return out
+	return nil
 }
 
-// maxPorts bounds the ports of all stand-ins together.
-const maxPorts = 40_000
+// mostRules bounds what comes of one object: each of its rules is one for each
+// port of each service that it is for.
+const mostRules = 50_000
+
+// matched are the ports that the matches of a VirtualService name.
+func (s *subject) matched() (ports []int) {
+	walk(s.spec, func(_, key string, m map[string]any) {
+		if key == "match" {
+			ports = append(ports, numbers(m["port"])...)
+		}
+	})
+	return distinct(ports)
+}
+
+// parts are how much of an object there may be for one port.
+func (s *subject) parts() (n int) {
+	walk(s.spec, func(string, string, map[string]any) { n++ })
+	return n
+}
+
+// reached are the ports of the services that an object names. Of those that it
+// is for there are as many as can be looked at together, the first of them first:
+// what is wrong with a rule is wrong for each. whole is false where rules for
+// some ports have none.
+func (s *subject) reached(references []reference) (out map[placeKey]*ports, whole bool) {
+	out, whole = map[placeKey]*ports{}, true
+	for _, r := range references {
+		p := out[r.key()]
+		if p == nil {
+			p = &ports{}
+			out[r.key()] = p
+		}
+		switch {
+		case !r.target:
+			p.other = append(p.other, r.ports...)
+		case !p.target: // the ports of all hosts of an object are one list
+			p.target, p.own = true, slices.Clip(r.ports)
+		case s.isRoute():
+			p.own = append(p.own, r.ports...)
+		}
+	}
+	left, first := max(1, mostRules/max(1, s.parts())), true
+	if s.isRoute() {
+		// Routes are read once for each namespace of their parents, too.
+		spaces := map[string]bool{}
+		for _, r := range references {
+			if r.target && !spaces[r.ref.Namespace] {
+				spaces[r.ref.Namespace] = true
+				whole = whole && len(spaces) <= left
+			}
+		}
+	}
+	for _, r := range references {
+		p := out[r.key()]
+		if p.target && left == 0 {
+			p.none = p.list == nil
+		}
+		if p.list != nil || p.none {
+			continue
+		}
+		// 80 comes first but where the object names what it is for.
+		if p.list = distinct(slices.Concat([]int{80}, p.own, p.other)); s.isRoute() {
+			p.list = distinct(slices.Concat(p.own, []int{80}, p.other))
+		}
+		if !p.target {
+			continue
+		}
+		n := min(left, len(p.list))
+		if own := len(distinct(append([]int{80}, p.own...))); first && n < own {
+			whole = false
+		}
+		left, first = left-n, false
+		p.list = p.list[:n]
+	}
+	return out, whole
+}
+
+// ports are those of a stand-in: that are named as what the object is for, and
+// beside it. none says that there is no stand-in.
+type ports struct {
+	target, none     bool
+	own, other, list []int
+}
 
 // standIns are the objects that the object needs to be seen whole.
-func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
+func (s *subject) standIns(settings mesh.Settings) (out []metav1.Object, whole bool) {
 	var docs []any
 	references := s.references(settings.ClusterDomain)
-	ports := s.ports()
-	// Every stand-in has every port: an object that names many of both must not
-	// come to more than can be held. A port that is missing is no fault of it.
-	if n := max(1, len(references)); n*len(ports) > maxPorts {
-		ports = ports[:max(1, maxPorts/n)]
+	root := mesh.Ref{Namespace: s.namespace, Name: standIn}
+	delegate := world.Kind(s.kind) == world.KindVirtualService && len(list(s.spec["hosts"])) == 0
+	if delegate {
+		references = append(references, reference{ref: root, ports: s.matched(), target: true})
 	}
+	reached, whole := s.reached(references)
 	services, hosts := map[mesh.Ref]bool{}, map[string]bool{}
-	service := func(ref mesh.Ref) {
+	service := func(ref mesh.Ref, ports []int) {
 		if services[ref] {
 			return
 		}
@@ -228,11 +326,13 @@ func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
 		docs = append(docs, object("v1", "Service", ref, map[string]any{"clusterIP": fmt.Sprintf("198.18.%d.%d", n/250, 1+n%250), "ports": list}))
 	}
 	for _, r := range references {
+		of := reached[r.key()]
 		switch {
+		case of.none:
 		case r.service():
-			service(r.ref)
+			service(r.ref, of.list)
 		case r.host == "*":
-			service(mesh.Ref{Namespace: s.namespace, Name: standIn})
+			service(root, of.list)
 		case !hosts[r.host]:
 			hosts[r.host] = true
 			h := r.host
@@ -240,21 +340,18 @@ func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
 				h = standIn + suffix
 			}
 			var list []any
-			for _, p := range ports {
+			for _, p := range of.list {
 				list = append(list, map[string]any{"name": "p" + strconv.Itoa(p), "number": p})
 			}
 			docs = append(docs, object("networking.istio.io/v1", "ServiceEntry", mesh.Ref{Namespace: s.namespace, Name: standIn + "-" + strconv.Itoa(len(hosts))},
 				map[string]any{"hosts": []any{h}, "ports": list, "resolution": "DNS"}))
 		}
 	}
-	if world.Kind(s.kind) == world.KindVirtualService && len(list(s.spec["hosts"])) == 0 {
-		// A delegate is read where it is named.
-		root := mesh.Ref{Namespace: s.namespace, Name: standIn}
-		service(root)
+	if delegate {
+		// It is read where it is named.
 		docs = append(docs, object("networking.istio.io/v1", "VirtualService", root, map[string]any{"hosts": []any{standIn},
 			"http": []any{map[string]any{"delegate": map[string]any{"name": s.name, "namespace": s.namespace}}}}))
 	}
-	var out []metav1.Object
 	for _, d := range docs {
 		// What was made of maps and strings can be encoded.
 		raw, _ := json.Marshal(d)
@@ -264,7 +361,7 @@ func (s *subject) standIns(settings mesh.Settings) []metav1.Object {
 			out = append(out, o.Obj)
 		}
 	}
-	return out
+	return out, whole
 }
 
 func object(version, kind string, ref mesh.Ref, spec map[string]any) map[string]any {

@@ -152,8 +152,8 @@ spec:
 	for range calls {
 		got[call()]++
 	}
-	// Five standard deviations of a binomial distribution round 100.
-	if got["canary"] < 52 || got["canary"] > 148 || got["stable"]+got["canary"] != calls {
+	// Six and a half standard deviations of a binomial distribution round 100.
+	if got["canary"] < 38 || got["canary"] > 162 || got["stable"]+got["canary"] != calls {
 		t.Errorf("90/10 was split as %v", got)
 	}
 	// Another path matches no rule and is refused.

@@ -1,6 +1,7 @@
 package controltest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,10 +99,22 @@ func TestSubsetsLimitsAndPolicy(t *testing.T) {
 	// A pod that changes its version changes the subset, without any rule.
 	m.Write("pods.yaml", pod("stable-0", "10.244.0.7", "app: api, version: canary")+pod("canary-0", "10.244.0.8", "app: api, version: canary"))
 	d.Wait(xds.EndpointType, canary, &ends, func() bool { return len(addresses(&ends)) == 2 })
-	// A rule that goes takes its subsets along; their share is answered 500.
+	// A rule that goes takes its subsets along; their share is answered 503, as for
+	// any cluster that is named and does not exist.
 	m.Remove("rule.yaml")
 	d.WaitRemoved(xds.ClusterType, canary, 1)
-	d.Wait(xds.RouteType, apiName, &rc, func() bool { return rc.GetVirtualHosts()[0].GetRoutes()[1].GetDirectResponse().GetStatus() == 500 })
+	envoy := m.Delta("envoy", "default", "web", "web-0")
+	envoy.Subscribe(xds.RouteType, apiName)
+	envoy.Subscribe(xds.ClusterType, "*")
+	envoy.Wait(xds.ClusterType, apiCluster, &c, nil)
+	envoy.Wait(xds.RouteType, apiName, &rc, nil)
+	a := rc.GetVirtualHosts()[0].GetRoutes()[1].GetRoute()
+	if w := a.GetWeightedClusters().GetClusters(); len(w) != 2 || w[1].GetName() != canary || w[1].GetWeight().GetValue() != 10 || a.GetClusterNotFoundResponseCode() != routev3.RouteAction_SERVICE_UNAVAILABLE {
+		t.Errorf("routes to what does not exist: %v", a)
+	}
+	if slices.Contains(envoy.Names(xds.ClusterType), canary) {
+		t.Error("a cluster that does not exist is sent")
+	}
 }
 
 func addresses(a *endpointv3.ClusterLoadAssignment) []string {

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/weftmesh/weft/mesh"
 )
@@ -9,26 +10,29 @@ import (
 // backend describes one backend: its endpoints, and how this client uses them.
 // The origin is that of the rule which names it.
 func (x *explainer) backend(b mesh.Backend, rule mesh.Origin) Backend {
-	out := Backend{Service: b.Service, Port: b.Port, Subset: b.Subset, Weight: b.Weight, Invalid: b.Invalid, Endpoints: []Endpoint{}, Source: x.source(rule)}
+	out := Backend{Service: b.Service, Port: b.Port, Subset: b.Subset, Weight: b.Weight, Invalid: b.Invalid, Status: int(b.Status), Endpoints: []Endpoint{}, Source: x.source(rule)}
 	s := x.view.Service(b.Service)
 	switch {
 	case out.Invalid != "":
+		if out.Status == 0 {
+			out.Status = http.StatusInternalServerError
+		}
 		return out
 	case s == nil:
-		out.Invalid = "there is no service " + b.Service.String()
+		out.Invalid, out.Status = "there is no service "+b.Service.String(), http.StatusInternalServerError
 		return out
 	case !s.VisibleTo(x.in.Client.Namespace):
-		out.Invalid = "it is not exported to namespace " + x.in.Client.Namespace
+		out.Invalid, out.Status = "it is not exported to namespace "+x.in.Client.Namespace, http.StatusServiceUnavailable
 		return out
 	case s.PortByNumber(b.Port) == nil:
-		out.Invalid = fmt.Sprintf("it has no port %d, but %s", b.Port, ports(s))
+		out.Invalid, out.Status = fmt.Sprintf("it has no port %d, but %s", b.Port, ports(s)), http.StatusInternalServerError
 		return out
 	}
 	out.Host = s.Host
 	d := x.view.Destination(b.Service)
 	policy, labels, ok := d.For(b.Subset, b.Port)
 	if !ok {
-		out.Invalid = "no DestinationRule that this client sees has the subset " + b.Subset
+		out.Invalid, out.Status = "no DestinationRule that this client sees has the subset "+b.Subset, http.StatusServiceUnavailable
 		return out
 	}
 	if sub := d.Subset(b.Subset); sub != nil {

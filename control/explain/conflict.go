@@ -17,7 +17,7 @@ import (
 // is shared with.
 var losing = []problem.Code{problem.OutrankedByHTTPRoute, problem.OutrankedVirtualService, problem.OutrankedByVirtualService, problem.ConflictingHosts,
 	problem.RuleConflict, problem.DuplicateSplit, problem.EntryShadowed, problem.SidecarConflict, problem.SidecarDuplicate,
-	problem.PolicySaidElsewhere, problem.OutrankedByLinkerd, problem.OutrankedLinkerd, problem.RouteKindConflict, problem.RuleShadowed, problem.AccrualOutranked,
+	problem.PolicySaidElsewhere, problem.OutrankedByLinkerd, problem.OutrankedLinkerd, problem.RouteKindConflict, problem.RuleShadowed, problem.AccrualOutranked, problem.TooManyAlternatives,
 	problem.ProfileReplacedForSome}
 
 // otherPort finds the port that a message is about.

@@ -150,7 +150,9 @@ type Backend struct {
 	// Labels that endpoints of the subset have.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Invalid says why it cannot be used.
-	Invalid   string     `json:"invalid,omitempty"`
+	Invalid string `json:"invalid,omitempty"`
+	// Status is what its share of the requests is answered then.
+	Status    int        `json:"status,omitempty"`
 	Endpoints []Endpoint `json:"endpoints"`
 	// Note is about the endpoints.
 	Note     string    `json:"note,omitempty"`

@@ -138,14 +138,27 @@ func (x *explainer) service(d *Decision, f found) {
 	case len(s.Addresses) > 0:
 		name = listenerName(s.Addresses[0], port)
 	default:
-		fate := "is refused (REGISTRY_ONLY)"
-		if x.view.Outbound() == mesh.AllowAny {
-			fate = "goes to its original address (ALLOW_ANY)"
-		}
-		note = "the service has no address of its own: this holds for clients that ask by name; a redirected connection " + fate
+		note = x.withoutAddress(d, s)
 	}
 	d.Listener = Listener{Name: name, Protocol: p.Protocol, Note: note, Source: x.source(s.Origin.At(x.portField(s, p)))}
 	x.listen(d, s, p)
+}
+
+// withoutAddress says how a redirected connection finds a service that has no
+// address of its own.
+func (x *explainer) withoutAddress(d *Decision, s *mesh.Service) string {
+	fate := "is refused (REGISTRY_ONLY)"
+	if x.view.Outbound() == mesh.AllowAny {
+		fate = "goes to its original address (ALLOW_ANY)"
+	}
+	host, sni := s.FoundBy(d.Target.Port)
+	switch tls := d.Request.Scheme == "https"; {
+	case host && !tls:
+		return "the service has no address of its own: the request's host leads here, to whatever address the client connects that is nobody else's"
+	case sni && tls:
+		return "the service has no address of its own: the server name that TLS asks for leads here, to whatever address the client connects that is nobody else's"
+	}
+	return "the service has no address of its own: this holds for clients that ask by name; a redirected connection " + fate
 }
 
 // listen decides whether requests are told apart, and goes on.

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/mesh"
@@ -45,10 +46,8 @@ func (x *explainer) resolve(host string) found {
 		tries = append(tries, asIs)
 	}
 	for _, t := range tries {
-		for _, s := range x.in.Mesh.Services {
-			if s.Host == t.name {
-				return found{service: s, how: t.how}
-			}
+		if s := x.view.Backend(t.name); s != nil {
+			return found{service: s, how: t.how}
 		}
 	}
 	// A ServiceEntry may be for all names below one; the most special counts.
@@ -59,18 +58,20 @@ func (x *explainer) resolve(host string) found {
 		}
 	}
 	if best != nil {
-		return found{service: best, how: "below " + best.Host}
+		return found{service: x.view.Service(best.Ref), how: "below " + best.Host}
 	}
 	return found{how: "not a Service, nor the host of a ServiceEntry"}
 }
 
 func (x *explainer) address(a netip.Addr) found {
-	for _, s := range x.in.Mesh.Services {
-		for _, own := range s.Addresses {
-			if own == a {
-				return found{service: s, addr: a, how: "the address of " + string(s.Kind) + " service " + s.Ref.String()}
-			}
+	s := x.view.ServiceByAddress(a)
+	for _, o := range x.in.Mesh.Services {
+		if s == nil && slices.Contains(o.Addresses, a) {
+			s = o // which the client does not see
 		}
+	}
+	if s != nil {
+		return found{service: s, addr: a, how: "the address of " + string(s.Kind) + " service " + s.Ref.String()}
 	}
 	for _, w := range x.in.Mesh.Workloads {
 		for _, own := range w.Addresses {
@@ -78,6 +79,9 @@ func (x *explainer) address(a netip.Addr) found {
 				return found{pod: w, addr: a, how: "the address of workload " + w.Ref.String()}
 			}
 		}
+	}
+	if s := x.view.ServiceBySubnet(a); s != nil {
+		return found{service: s, addr: a, how: "within a subnet of " + string(s.Kind) + " service " + s.Ref.String()}
 	}
 	return found{addr: a, how: "not the address of a service or workload"}
 }

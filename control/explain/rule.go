@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -95,12 +96,17 @@ func (x *explainer) answer(rule *mesh.Rule, out *Rule) string {
 		}
 		return text
 	}
+	status := http.StatusInternalServerError
 	for _, b := range out.Backends {
-		if b.Weight > 0 && b.Invalid == "" {
+		switch {
+		case b.Weight == 0:
+		case b.Invalid == "":
 			return ""
+		default:
+			status = b.Status
 		}
 	}
-	return "500: no backend can be used"
+	return strconv.Itoa(status) + ": no backend can be used"
 }
 
 // location writes a redirect's parts; what it leaves out stays as it is.

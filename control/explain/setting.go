@@ -239,6 +239,8 @@ func balancing(b *mesh.Balancing) []string {
 			parts = append(parts, "without regard to locality")
 		case len(l.Distribute) > 0:
 			parts = append(parts, "shares by locality")
+		case l.ZoneAware != nil:
+			parts = append(parts, "near first, by the size of zones")
 		case len(l.Failover)+len(l.FailoverPriority) > 0:
 			parts = append(parts, "near first")
 		}

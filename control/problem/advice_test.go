@@ -77,7 +77,9 @@ var advice = map[Code]struct{ example, remedy string }{
 	IstioUnsupported:          {"trafficPolicy: {proxyProtocol: {version: V2}}", "Remove the field; the message says what is in effect without it."},
 	BadDelegate:               {"delegate: {name: nosuch}", "Create a VirtualService of that name without hosts and without delegates of its own."},
 	GatewayOnly:               {"gateways: [public]", "Nothing; add mesh to spec.gateways if sidecars are meant too."},
-	EntryShadowed:             {"hosts: [api.shop.svc.cluster.local] in a ServiceEntry, where the Service exists", "Use another host."},
+	EntryShadowed:             {"hosts: [api.shop.svc.cluster.local] in a ServiceEntry, where the Service exists", "Use another host. Entries of one host in several namespaces do not meet where each is exported to its own: exportTo: [.]."},
+	ChangeHeld:                {"kubectl apply -f file.yaml, whose VirtualService stands before the DestinationRule", "Nothing, where the rest follows. Else apply what is missing."},
+	RuleWithoutPort:           {"http rules of a VirtualService for a host with the port tcp-db alone", "Write rules for the protocol that the port has, or declare the port's protocol."},
 	SubsetUnknown:             {"subsets: [{name: v1}, {name: v1}]", "Name each subset once, with letters, digits and dashes."},
 
 	LinkerdValue:           {"routes: [{name: a, condition: {pathRegex: '('}}]", "Correct the field that is named."},
@@ -95,5 +97,6 @@ var advice = map[Code]struct{ example, remedy string }{
 	AnnotationIneffective:  {"retry.linkerd.io/limit: '3' without retry.linkerd.io/http", "Add what it depends on, or remove it."},
 	ServerConflict:         {"two Servers for port http of one pod with proxyProtocol HTTP/1 and opaque", "Keep one of the two, or declare the same protocol."},
 	RouteTimeout:           {"timeouts: {request: 1s, backendRequest: 2s}", "Correct the value; make the backend's shorter than the request's."},
+	TooManyAlternatives:    {"a profile of 300 routes with pathRegex: '.*/x' beside a VirtualService of 200 rules", "Begin the paths of conditions with literal text, so that they fit few rules, or write fewer routes."},
 	ProfileReplacedForSome: {"ServiceProfile api.shop.svc.cluster.local in the namespaces shop and web", "Nothing, where it is meant; else remove the client's."},
 }

@@ -44,7 +44,7 @@ var ownTable = []Entry{
 	{ParentMissing, mesh.Error, "Parent service missing", "The Service that the route is attached to does not exist. The route is not in effect there."},
 	{ParentPortMissing, mesh.Error, "Parent port missing", "The Service has no port of that number or name. The route is not in effect there."},
 	{ParentPortNotHTTP, mesh.Error, "Parent port cannot be HTTP", "The port is declared to speak something else than HTTP. The route is not in effect there."},
-	{ParentUnsupported, mesh.Error, "Parent cannot have routes", "Routes cannot be attached to headless and ExternalName Services. The route is not in effect there."},
+	{ParentUnsupported, mesh.Error, "Parent cannot have routes", "Routes cannot be attached to headless and ExternalName Services, nor to ServiceEntries. The route is not in effect there."},
 	{RouteBackend, mesh.Error, "Backend not found", "The backend Service or its port does not exist. Its share of the requests is answered 500."},
 	{RouteBackendKind, mesh.Error, "Backend kind not supported", "The backend is not a Service of type ClusterIP or headless. Its share of the requests is answered 500."},
 	{RefNotPermitted, mesh.Error, "Reference not permitted", "The backend is in a namespace that is neither the route's nor the parent's, and no ReferenceGrant there allows it. Its share of the requests is answered 500."},
@@ -70,6 +70,8 @@ var ownTable = []Entry{
 	{IstioUnsupported, mesh.Warning, "Field not supported", "The mesh does not act on this field. The rest of the object is in effect."},
 	{BadDelegate, mesh.Error, "Delegate cannot be used", "The VirtualService that is named as delegate does not exist, has hosts of its own, or delegates again. The rule is not in effect."},
 	{GatewayOnly, mesh.Info, "Not for the mesh", "The VirtualService is bound to gateways only, which the mesh does not run. It is not in effect for sidecars."},
-	{EntryShadowed, mesh.Warning, "ServiceEntry shadowed", "The host of a ServiceEntry is that of a Service, or of an older ServiceEntry. That one is in effect."},
+	{EntryShadowed, mesh.Error, "ServiceEntry shadowed", "The host of a ServiceEntry is that of a Service, or of an older ServiceEntry of its namespace. That one is in effect. As a warning: an older entry of another namespace has the host too, and clients have that of their own namespace, else the oldest that they see; or one of the addresses belongs to another host."},
 	{SubsetUnknown, mesh.Error, "Subset unknown", "A DestinationRule or route names a subset twice, or one that cannot be used."},
+	{ChangeHeld, mesh.Info, "Change waits", "The change of a VirtualService names what does not exist, or that of a DestinationRule takes away what a VirtualService names. What was in effect before stays for at most a second, in case the rest is about to be applied; then the change is in effect as it is."},
+	{RuleWithoutPort, mesh.Error, "Rule for no port", "No port of the hosts is one that the rules or the match are for: none has that number, or their protocol is another. They are not in effect."},
 }

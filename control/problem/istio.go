@@ -22,7 +22,7 @@ const (
 
 // istioTable has the codes that are Istio's.
 var istioTable = []Entry{
-	{ReferenceMissing, mesh.Error, "Reference to nothing", "A host, subset, gateway or other object that is named does not exist. What is sent there is answered 503, or 500 where the host has no such port."},
+	{ReferenceMissing, mesh.Error, "Reference to nothing", "A host, subset, gateway or other object that is named does not exist. What is sent there is answered 503."},
 	{SchemaInvalid, mesh.Error, "Object cannot be used", "A field has a value that it cannot have. An object that cannot be decoded keeps its last good state; else the part that is named is not in effect."},
 	{ConflictingHosts, mesh.Error, "Several VirtualServices for one host", "VirtualServices of the mesh name the same host. All are in effect where they do not contradict each other, the oldest decides where they do; the message says which part of this one is in effect. With the setting combine: OLDEST only the oldest is."},
 	{SidecarConflict, mesh.Error, "Several Sidecars for one workload", "A workload is selected by more than one Sidecar of its namespace. The oldest is in effect."},
@@ -33,7 +33,7 @@ var istioTable = []Entry{
 	{SchemaWarning, mesh.Warning, "Odd value", "A field has a value that is accepted but seldom meant."},
 	{EntryAddressRequired, mesh.Warning, "Address required", "A TCP port of a ServiceEntry without addresses cannot be told from other destinations of that port."},
 	{TelemetryProvider, mesh.Warning, "Provider unknown", "A Telemetry names no provider, or one that the mesh does not have. It logs, or traces, nothing there."},
-	{TelemetryConflict, mesh.Error, "Several Telemetries for one workload", "Several Telemetries of a namespace have the same selector. The oldest is in effect."},
+	{TelemetryConflict, mesh.Error, "Several Telemetries for one workload", "A workload is selected by more than one Telemetry of its namespace. The oldest is in effect."},
 	{TelemetryDuplicate, mesh.Error, "Several Telemetries without a selector", "A namespace has more than one Telemetry without a selector. The oldest is in effect."},
 	{UnknownRuleHost, mesh.Warning, "Host of a DestinationRule unknown", "No Service or ServiceEntry has the host. The rule is not in effect until one has."},
 }

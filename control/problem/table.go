@@ -89,6 +89,8 @@ const (
 	GatewayOnly               Code = "WEFT0407"
 	EntryShadowed             Code = "WEFT0408"
 	SubsetUnknown             Code = "WEFT0409"
+	ChangeHeld                Code = "WEFT0410"
+	RuleWithoutPort           Code = "WEFT0411"
 )
 
 // New makes a problem of a code; its severity is that of the table. An unknown

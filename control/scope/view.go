@@ -14,15 +14,18 @@ import (
 type Index struct {
 	mesh         *mesh.Mesh
 	services     map[mesh.Ref]*mesh.Service
-	hosts        map[string]*mesh.Service
+	hosts        map[string]*mesh.Service   // of several the one of the lowest rank
+	twins        map[string][]*mesh.Service // those of hosts that several have, by rank
 	addresses    map[netip.Addr]*mesh.Service
-	nets         []net // the longest prefix first
+	shared       map[netip.Addr][]*mesh.Service // those of addresses that several have
+	nets         []net                          // the longest prefix first
+	named        map[uint16][]*mesh.Service
 	workloads    map[netip.Addr][]*mesh.Workload
 	byRef        map[mesh.Ref]*mesh.Workload
 	routes       map[routeKey]*mesh.Route
 	destinations map[mesh.Ref][]*mesh.Destination
-	sidecars     map[string][]*mesh.Sidecar // by namespace
-	telemetries  []*mesh.Telemetry
+	sidecars     map[string][]*mesh.Sidecar // by namespace, the oldest first
+	telemetries  []*mesh.Telemetry          // the oldest first
 	// keys are the labels of clients that something depends on.
 	keys map[string]bool
 	// subnets of clients that something depends on.
@@ -59,12 +62,15 @@ func NewIndex(m *mesh.Mesh) *Index {
 		mesh:         m,
 		services:     make(map[mesh.Ref]*mesh.Service, len(m.Services)),
 		hosts:        make(map[string]*mesh.Service, len(m.Services)),
+		twins:        map[string][]*mesh.Service{},
 		addresses:    make(map[netip.Addr]*mesh.Service, len(m.Services)),
+		shared:       map[netip.Addr][]*mesh.Service{},
 		workloads:    make(map[netip.Addr][]*mesh.Workload, len(m.Workloads)),
 		byRef:        make(map[mesh.Ref]*mesh.Workload, len(m.Workloads)),
 		routes:       make(map[routeKey]*mesh.Route, len(m.Routes)),
 		destinations: make(map[mesh.Ref][]*mesh.Destination, len(m.Destinations)),
 		sidecars:     map[string][]*mesh.Sidecar{},
+		named:        map[uint16][]*mesh.Service{},
 		keys:         map[string]bool{},
 		subnets:      map[netip.Prefix]bool{},
 		sourced:      map[*mesh.Route]bool{},
@@ -72,13 +78,32 @@ func NewIndex(m *mesh.Mesh) *Index {
 	}
 	for _, s := range m.Services {
 		x.services[s.Ref] = s
-		x.hosts[s.Host] = s
+		if first := x.hosts[s.Host]; first != nil {
+			if x.twins[s.Host] == nil {
+				x.twins[s.Host] = []*mesh.Service{first}
+			}
+			x.twins[s.Host] = append(x.twins[s.Host], s)
+		} else {
+			x.hosts[s.Host] = s
+		}
 		for _, a := range s.Addresses {
-			x.addresses[a] = s
+			if first := x.addresses[a]; first != nil {
+				if x.shared[a] == nil {
+					x.shared[a] = []*mesh.Service{first}
+				}
+				x.shared[a] = append(x.shared[a], s)
+			} else {
+				x.addresses[a] = s
+			}
 		}
 		for _, p := range s.Subnets {
 			x.nets = append(x.nets, net{p, s})
 		}
+		x.names(s)
+	}
+	for host, list := range x.twins {
+		slices.SortStableFunc(list, func(a, b *mesh.Service) int { return a.Rank - b.Rank })
+		x.hosts[host] = list[0]
 	}
 	slices.SortStableFunc(x.nets, func(a, b net) int { return b.prefix.Bits() - a.prefix.Bits() })
 	for _, w := range m.Workloads {
@@ -109,12 +134,27 @@ func NewIndex(m *mesh.Mesh) *Index {
 		x.telemetries = append(x.telemetries, t)
 		x.note(t.Labels)
 	}
+	slices.SortStableFunc(x.telemetries, byAge)
 	x.traced()
 	for _, s := range m.Sidecars {
 		x.sidecars[s.Namespace] = append(x.sidecars[s.Namespace], s)
 		x.note(s.Labels)
 	}
+	for _, list := range x.sidecars {
+		slices.SortStableFunc(list, byAge)
+	}
 	return x
+}
+
+// byAge sorts what is in effect before what is not.
+func byAge[T interface{ Before(T) bool }](a, b T) int {
+	switch {
+	case a.Before(b):
+		return -1
+	case b.Before(a):
+		return 1
+	}
+	return 0
 }
 
 func (x *Index) note(labels map[string]string) {
@@ -152,7 +192,7 @@ func (x *Index) source(r *mesh.Route, s *mesh.ClientMatch) {
 func (x *Index) localities(p *mesh.Policy) {
 	x.near = x.near || p.Outlier != nil
 	if b := p.Balancing; b != nil && b.Locality != nil {
-		x.near = x.near || len(b.Locality.Distribute) > 0
+		x.near = x.near || len(b.Locality.Distribute) > 0 || b.Locality.ZoneAware != nil
 		for _, l := range b.Locality.FailoverPriority {
 			if !strings.Contains(l, "=") {
 				x.keys[l] = true
@@ -265,8 +305,41 @@ func (v View) Labels() map[string]string { return v.labels }
 func (v View) Namespace() string { return v.namespace }
 
 // Sees says whether clients may dial a port of a service; port 0 means any.
-func (v View) Sees(s *mesh.Service, port uint16) bool {
+func (v View) Sees(s *mesh.Service, port uint16) bool { return v.sees(s, port) && v.own(s) == s }
+
+// sees is Sees, whoever else has the host.
+func (v View) sees(s *mesh.Service, port uint16) bool {
 	return s != nil && s.VisibleTo(v.namespace) && v.sidecar.Sees(s.Namespace, s.Host, port)
+}
+
+// own is the service that the clients have of those with the same host: of what
+// they see their own namespace's, else that of the lowest rank. Of what they do
+// not see, which rules may lead to all the same, it is chosen alike.
+func (v View) own(s *mesh.Service) *mesh.Service {
+	if s == nil || len(v.x.twins) == 0 {
+		return s
+	}
+	list := v.x.twins[s.Host]
+	if list == nil {
+		return s
+	}
+	best, most := list[0], -1
+	for _, o := range list {
+		n := 0
+		if o.VisibleTo(v.namespace) {
+			n += 4
+		}
+		if v.sees(o, 0) {
+			n += 2
+		}
+		if o.Namespace == v.namespace {
+			n++
+		}
+		if n > most {
+			best, most = o, n
+		}
+	}
+	return best
 }
 
 // Outbound is the fate of destinations that the client does not see.
@@ -294,16 +367,17 @@ func (v View) Services() []*mesh.Service {
 	return out
 }
 
-// Service returns a service by name, or nil. Whether it can be seen makes no
-// difference, since rules may send there.
-func (v View) Service(ref mesh.Ref) *mesh.Service { return v.x.services[ref] }
+// Service returns a service by name, or the one of the same host that the clients
+// have instead, or nil. Whether it can be seen makes no difference, since rules
+// may send there.
+func (v View) Service(ref mesh.Ref) *mesh.Service { return v.own(v.x.services[ref]) }
 
 // Backend returns the service of a fully qualified DNS name, as Service does.
-func (v View) Backend(host string) *mesh.Service { return v.x.hosts[host] }
+func (v View) Backend(host string) *mesh.Service { return v.own(v.x.hosts[host]) }
 
 // ServiceByHost returns the visible service of a fully qualified DNS name, or nil.
 func (v View) ServiceByHost(host string) *mesh.Service {
-	if s := v.x.hosts[host]; v.Sees(s, 0) {
+	if s := v.Backend(host); v.Sees(s, 0) {
 		return s
 	}
 	return nil
@@ -313,6 +387,11 @@ func (v View) ServiceByHost(host string) *mesh.Service {
 func (v View) ServiceByAddress(a netip.Addr) *mesh.Service {
 	if s := v.x.addresses[a.Unmap()]; v.Sees(s, 0) {
 		return s
+	}
+	for _, s := range v.x.shared[a.Unmap()] {
+		if v.Sees(s, 0) {
+			return s
+		}
 	}
 	return nil
 }
@@ -361,6 +440,7 @@ func (v View) WorkloadsByAddress(a netip.Addr) []*mesh.Workload { return v.x.wor
 // nil means that requests go to the service itself. Matches for other clients
 // are left out of it.
 func (v View) Route(service mesh.Ref, port uint16) *mesh.Route {
+	service = v.ref(service)
 	var r *mesh.Route
 	if v.namespace != "" {
 		r = v.x.routes[routeKey{service, port, v.namespace}]
@@ -374,10 +454,20 @@ func (v View) Route(service mesh.Ref, port uint16) *mesh.Route {
 	return v.x.filter(r, v)
 }
 
+// ref names the service that the clients have for one.
+func (v View) ref(service mesh.Ref) mesh.Ref {
+	if len(v.x.twins) > 0 {
+		if s := v.Service(service); s != nil {
+			return s.Ref
+		}
+	}
+	return service
+}
+
 // Destination returns how this client uses the endpoints of a service, or nil.
 func (v View) Destination(service mesh.Ref) *mesh.Destination {
 	var all, own *mesh.Destination
-	for _, d := range v.x.destinations[service] {
+	for _, d := range v.x.destinations[v.ref(service)] {
 		switch {
 		case d.Scope == "":
 			all = d

@@ -42,6 +42,42 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// TestOneHostInSeveralNamespaces: clients have their own namespace's service, else
+// the one of the lowest rank that they see; rules that lead to one lead to it.
+func TestOneHostInSeveralNamespaces(t *testing.T) {
+	a, b, all := mesh.Ref{Namespace: "a", Name: "x.example"}, mesh.Ref{Namespace: "b", Name: "x.example"}, mesh.Ref{Namespace: "z", Name: "x.example"}
+	addr := []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	m := &mesh.Mesh{
+		Services: []*mesh.Service{
+			{Ref: a, Host: "x.example", Rank: 1, ExportTo: []string{"a", "c"}, Addresses: addr},
+			{Ref: b, Host: "x.example", Rank: 0, ExportTo: []string{"b", "c"}, Addresses: addr},
+			{Ref: all, Host: "x.example", Rank: 2, Addresses: addr},
+		},
+		Routes:       []*mesh.Route{{Service: a, Port: 80}, {Service: b, Port: 80}, {Service: all, Port: 80}},
+		Destinations: []*mesh.Destination{{Service: a}, {Service: b}, {Service: all}},
+		Sidecars:     []*mesh.Sidecar{{Ref: mesh.Ref{Namespace: "d", Name: "only"}, Egress: []mesh.Egress{{Hosts: []mesh.EgressHost{{Namespace: "b", Host: "*"}}}}}},
+	}
+	x := NewIndex(m)
+	for ns, want := range map[string]mesh.Ref{"a": a, "b": b, "c": b, "z": all, "other": all, "": all} {
+		v := x.View(ns)
+		for _, from := range []mesh.Ref{a, b, all} {
+			if s := v.Service(from); s.Ref != want || v.Route(from, 80).Service != want || v.Destination(from).Service != want {
+				t.Errorf("clients of %q that are led to %s have %s", ns, from, s.Ref)
+			}
+		}
+		if s := v.ServiceByHost("x.example"); s == nil || s.Ref != want || v.ServiceByAddress(addr[0]) != s || v.Backend("x.example") != s {
+			t.Errorf("clients of %q find %+v", ns, s)
+		}
+		if list := v.Services(); len(list) != 1 || list[0].Ref != want {
+			t.Errorf("clients of %q see %d services", ns, len(list))
+		}
+	}
+	// A Sidecar that lets see another namespace's only, which is not exported.
+	if s := x.View("d").ServiceByHost("x.example"); s != nil {
+		t.Errorf("seen in spite of the Sidecar: %s", s.Ref)
+	}
+}
+
 func TestClientsInASubnet(t *testing.T) {
 	in, out := mesh.Ref{Namespace: "shop", Name: "in"}, mesh.Ref{Namespace: "shop", Name: "out"}
 	db := mesh.Ref{Namespace: "shop", Name: "db"}

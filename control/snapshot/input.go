@@ -35,6 +35,7 @@ type input struct {
 	mode       string // a setting of the mesh
 	logs       string // the access loggers of a listener
 	trace      string // who gets the spans of a listener's requests
+	names      string // what is found by name at a port, in the form of namesText
 	domain     string // the cluster domain, for pods
 	roots      string // trust bundle, PEM
 }
@@ -90,6 +91,10 @@ func (r *resolver) listener(in *input, c Client) bool {
 		return true
 	}
 	v := r.view(c)
+	if port, ok := xds.ParseNamesName(in.name.Name); ok {
+		in.names = namesText(v.Names(port))
+		return in.names != "" && c.Kind == xds.Weft
+	}
 	in.logs = clientLogs(v)
 	in.trace = r.tracer(c, v, mesh.Client, nil)
 	if a, ok := xds.ParseAddressName(in.name.Name); ok {
@@ -100,7 +105,7 @@ func (r *resolver) listener(in *input, c Client) bool {
 			in.addr = a
 			return r.tcpService(in, v, s, a.Port())
 		}
-		if pod := *in; r.pod(&pod, v, a) {
+		if pod := *in; r.pod(&pod, v, a) && !byName(c, v, pod.service, find(pod.set, a)) {
 			*in = pod
 			return true
 		}
@@ -108,7 +113,7 @@ func (r *resolver) listener(in *input, c Client) bool {
 		in.addr = a
 		return s != nil && v.Sees(s, a.Port()) && r.tcpService(in, v, s, a.Port())
 	}
-	host, port, ok := xds.ParseHostName(in.name.Name)
+	host, port, ok := xds.ParseHostName(strings.ToLower(in.name.Name)) // RFC 4343
 	if !ok {
 		return false
 	}
@@ -192,7 +197,7 @@ func pushed(k mesh.ServiceKind) bool {
 func near(p *mesh.Policy) bool {
 	b := p.Balancing
 	if b != nil && b.Locality != nil {
-		return !b.Locality.Disabled && (p.Outlier != nil || len(b.Locality.Distribute) > 0)
+		return !b.Locality.Disabled && (p.Outlier != nil || len(b.Locality.Distribute) > 0 || b.Locality.ZoneAware != nil)
 	}
 	return p.Outlier != nil
 }
@@ -257,14 +262,22 @@ func targetString(v scope.View, backends []mesh.Backend) string {
 func targetsOf(v scope.View) xds.Targets {
 	return func(b mesh.Backend) xds.Target {
 		s := v.Service(b.Service)
-		if s == nil || !s.VisibleTo(v.Namespace()) || s.PortByNumber(b.Port) == nil {
+		host := b.Service.Name // of what does not exist
+		if s != nil {
+			host = s.Host
+		}
+		t := xds.Target{Cluster: xds.SubsetName(host, b.Port, b.Subset), Missing: true}
+		if b.Invalid != "" {
+			return t
+		}
+		if s == nil || s.PortByNumber(b.Port) == nil {
 			return xds.Target{}
 		}
 		p, _, ok := v.Destination(b.Service).For(b.Subset, b.Port)
-		if !ok {
-			return xds.Target{}
+		if !ok || !s.VisibleTo(v.Namespace()) {
+			return t
 		}
-		t := xds.Target{Cluster: xds.SubsetName(s.Host, b.Port, b.Subset)}
+		t.Missing = false
 		if p.Balancing != nil {
 			t.Hash = p.Balancing.Hash
 		}

@@ -159,7 +159,7 @@ func (r *resolver) routeClusters(v scope.View, route *mesh.Route, add func(strin
 	find := targetsOf(v)
 	take := func(list []mesh.Backend) {
 		for _, b := range list {
-			if t := find(b); t.Cluster != "" {
+			if t := find(b); t.Cluster != "" && !t.Missing {
 				add(t.Cluster)
 			}
 		}

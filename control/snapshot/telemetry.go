@@ -47,6 +47,9 @@ func (in *input) loggers() []mesh.AccessLogger {
 // listener makes the message of a listener, without access logs.
 func (in *input) listener(v scope.View) *listenerv3.Listener {
 	switch {
+	case in.names != "":
+		hosts, snis := in.namesLists()
+		return xds.NamesListener(in.name.Name, hosts, snis)
 	case in.name.Name == xds.VirtualOutbound:
 		return xds.OutboundListener(mesh.OutboundMode(in.mode), in.kind)
 	case in.name.Name == xds.VirtualInbound:
@@ -56,5 +59,9 @@ func (in *input) listener(v scope.View) *listenerv3.Listener {
 		}
 		return xds.InboundListener(w, mesh.MTLSMode(in.mode), in.kind)
 	}
-	return xds.DestinationListener(in.dialled(v), in.kind)
+	l := xds.DestinationListener(in.dialled(v), in.kind)
+	if in.byName {
+		l.Name = in.name.Name // as it was asked for, in capital letters or not
+	}
+	return l
 }

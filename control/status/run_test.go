@@ -71,8 +71,9 @@ func (rs replicas) start(name string) *replica {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Run(ctx, Settings{Client: r.client, Dynamic: rs.dynamic, Namespace: "weft-system", Identity: name, Log: slog.New(slog.DiscardHandler),
-			// A lease counts in whole seconds.
-			times: times{lease: time.Second, renew: 600 * time.Millisecond, retry: 100 * time.Millisecond, check: 100 * time.Millisecond}}, r.results)
+			// A lease counts in whole seconds. Whoever has it must not lose it to a
+			// pause of the machine.
+			times: times{lease: 4 * time.Second, renew: 3 * time.Second, retry: 100 * time.Millisecond, check: 100 * time.Millisecond}}, r.results)
 	}()
 	var once sync.Once
 	r.stop = func() {

@@ -34,8 +34,10 @@ type Incremental struct {
 	graph    *graph
 	groups   map[id]*group
 	spaces   map[string]*group // workloads by namespace
-	result   Result
-	work     Work
+	// uncovered are the problems of the same name.
+	uncovered []mesh.Problem
+	result    Result
+	work      Work
 }
 
 // Work counts what was done, for metrics and tests.
@@ -286,7 +288,12 @@ func (x *Incremental) assemble(w, old *world.World, gone, come []output) {
 	m.Telemetries = patch(before.Telemetries, gone, come, func(o output) []*mesh.Telemetry { return o.telemetries }, func(a, b *mesh.Telemetry) int { return compareRefs(a.Ref, b.Ref) })
 	m.Endpoints = patch(before.Endpoints, gone, come, func(o output) []*mesh.EndpointSet { return o.endpoints }, compareSets)
 	x.result.Mesh = m
-	if said, saidBefore := problemsOf(come), problemsOf(gone); x.work.Runs == 1 || !slices.Equal(said, saidBefore) || !slices.Equal(w.Problems, old.Problems) {
+	patterns := x.uncovered
+	if !sameTable(old.DestinationRules, w.DestinationRules) || slices.ContainsFunc(slices.Concat(gone, come), func(o output) bool { return len(o.services) > 0 }) {
+		x.uncovered = uncovered(w, m.Services)
+		mesh.SortProblems(x.uncovered)
+	}
+	if said, saidBefore := problemsOf(come), problemsOf(gone); x.work.Runs == 1 || !slices.Equal(patterns, x.uncovered) || !slices.Equal(said, saidBefore) || !slices.Equal(w.Problems, old.Problems) {
 		x.result.Problems = x.problems(w)
 	}
 	if x.work.Runs == 1 || !reflect.DeepEqual(statusesOf(gone), statusesOf(come)) {
@@ -314,7 +321,7 @@ func (x *Incremental) outputs() []output {
 }
 
 func (x *Incremental) problems(w *world.World) []mesh.Problem {
-	out := slices.Clone(w.Problems)
+	out := append(slices.Clone(w.Problems), x.uncovered...)
 	for _, o := range x.outputs() {
 		out = append(out, o.problems...)
 	}

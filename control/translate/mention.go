@@ -24,7 +24,8 @@ import (
 //	a  an address                    links always
 //	v  a VirtualService              links always
 //	g  an HTTPRouteGroup             links always
-//	s  nothing: all Sidecars         links always
+//	s  the kind and the namespace of
+//	   what selects workloads        links always
 //	w  a pattern of hosts            links whatever it covers
 //	l  a pattern of a DestinationRule: it is read for whatever it covers, and
 //	   links nothing, since a rule does not lead to other hosts
@@ -45,6 +46,9 @@ type mentions struct {
 }
 
 func (m *mentions) add(kind byte, name string) {
+	if kind == 'h' || kind == 'w' || kind == 'l' {
+		name = strings.ToLower(name) // as DNS has it
+	}
 	if t := token(string(kind) + name); !slices.Contains(m.list, t) {
 		m.list = append(m.list, t)
 	}
@@ -99,9 +103,11 @@ func (m *mentions) virtualService(o *istioapi.VirtualService) {
 		return // it binds no sidecar
 	}
 	for _, h := range spec.GetHosts() {
-		if strings.HasPrefix(h, "*") {
+		switch {
+		case h == "*": // for gateways alone
+		case strings.HasPrefix(h, "*"):
 			m.add('w', h)
-		} else {
+		default:
 			m.host(h, ns)
 		}
 	}
@@ -271,8 +277,12 @@ func compareTables(old, next *world.World, domain string, visit seen) {
 	compare(world.KindServiceEntry, old.ServiceEntries, next.ServiceEntries, visit, func(o *istioapi.ServiceEntry) []token { return of(func(m *mentions) { m.serviceEntry(o) }) })
 	compare(world.KindWorkloadEntry, old.WorkloadEntries, next.WorkloadEntries, visit, func(o *istioapi.WorkloadEntry) []token { return of(func(m *mentions) { m.workloadEntry(o) }) })
 	compare(world.KindWorkloadGroup, old.WorkloadGroups, next.WorkloadGroups, visit, func(o *istioapi.WorkloadGroup) []token { return []token{token("e" + o.Namespace)} })
-	compare(world.KindSidecar, old.Sidecars, next.Sidecars, visit, func(*istioapi.Sidecar) []token { return []token{"s"} })
-	compare(world.KindTelemetry, old.Telemetries, next.Telemetries, visit, func(*istioapi.Telemetry) []token { return []token{"stelemetry"} })
+	compare(world.KindSidecar, old.Sidecars, next.Sidecars, visit, func(o *istioapi.Sidecar) []token {
+		return selecting("s", o.Namespace, o.Spec.GetWorkloadSelector().GetLabels())
+	})
+	compare(world.KindTelemetry, old.Telemetries, next.Telemetries, visit, func(o *istioapi.Telemetry) []token {
+		return selecting("stelemetry ", o.Namespace, o.Spec.GetSelector().GetMatchLabels())
+	})
 	compare(world.KindTrafficSplit, old.TrafficSplits, next.TrafficSplits, visit, func(o *smiapi.TrafficSplit) []token { return of(func(m *mentions) { m.split(o) }) })
 	compare(world.KindHTTPRouteGroup, old.HTTPRouteGroups, next.HTTPRouteGroups, visit, func(o *smiapi.HTTPRouteGroup) []token { return []token{token("g" + o.Namespace + "/" + o.Name)} })
 	compare(world.KindServiceProfile, old.ServiceProfiles, next.ServiceProfiles, visit, func(o *linkerdapi.ServiceProfile) []token { return of(func(m *mentions) { m.profile(o) }) })
@@ -298,6 +308,16 @@ func compareTables(old, next *world.World, domain string, visit seen) {
 			}
 		})
 	})
+}
+
+// selecting are the tokens of an object for some of the workloads of its
+// namespace, of which others of the kind may be as well.
+func selecting(kind token, namespace string, labels map[string]string) []token {
+	out := []token{kind + token(namespace)}
+	if len(labels) > 0 {
+		out = append(out, token("p"+namespace))
+	}
+	return out
 }
 
 func compare[T comparable](kind world.Kind, old, next world.Table[T], visit seen, tokens func(T) []token) {

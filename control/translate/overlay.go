@@ -6,7 +6,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/fragment"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -20,12 +19,6 @@ func sortOverlays(list []fragment.Overlay) {
 		}
 		return a.Origin.Name < b.Origin.Name || a.Origin.Name == b.Origin.Name && a.Origin.Namespace < b.Origin.Namespace
 	})
-}
-
-// replaced says whether an overlay of a scope takes the place of those of its
-// group for all.
-func replaced(list []fragment.Overlay, group, scope string) bool {
-	return group != "" && slices.ContainsFunc(list, func(o fragment.Overlay) bool { return o.Group == group && o.Scope == scope })
 }
 
 // baseRule leads to the service itself, where there are overlays and no route;
@@ -43,85 +36,6 @@ func baseRule(k portKey, overlays []fragment.Overlay) (mesh.Rule, mesh.RoutePoli
 		}
 	}
 	return mesh.Rule{Name: name, Origin: from.Origin.At(from.Field), Backends: []mesh.Backend{{Service: k.service, Port: k.port, Weight: 1}}}, from.Defaults
-}
-
-// lay puts overlays under the rules. One with matches makes a more special rule
-// before each rule; one without fills the rule itself. Parts of an overlay that
-// are in effect nowhere are told to its object.
-func (m *merger) lay(rules []mesh.Rule, overlays []fragment.Overlay, k portKey, scope string) []mesh.Rule {
-	if len(overlays) == 0 {
-		return rules
-	}
-	taken := make([]map[string]bool, len(overlays))
-	for i := range taken {
-		taken[i] = map[string]bool{}
-	}
-	general := func(r *mesh.Rule) {
-		for i := range overlays {
-			if len(overlays[i].Matches) == 0 {
-				note(taken[i], fill(r, overlays[i].Policy))
-			}
-		}
-	}
-	var out []mesh.Rule
-rules:
-	for _, r := range rules {
-		for i := range overlays {
-			o := &overlays[i]
-			if len(o.Matches) == 0 {
-				continue
-			}
-			special := r
-			special.Matches = join(r.Matches, o.Matches)
-			if len(special.Matches) == 0 {
-				continue
-			}
-			if o.Name != "" {
-				special.Name = o.Name
-			}
-			note(taken[i], fill(&special, o.Policy))
-			general(&special)
-			if slices.ContainsFunc(o.Matches, func(m mesh.Match) bool { return m.IsAll() }) {
-				special.Matches = r.Matches
-				out = append(out, special)
-				continue rules // nothing is left of the rule
-			}
-			out = append(out, special)
-		}
-		general(&r)
-		out = append(out, r)
-	}
-	for i := range overlays {
-		m.tellLost(&overlays[i], taken[i], k, scope)
-	}
-	return out
-}
-
-func note(to map[string]bool, fields []string) {
-	for _, f := range fields {
-		to[f] = true
-	}
-}
-
-func (m *merger) tellLost(o *fragment.Overlay, taken map[string]bool, k portKey, scope string) {
-	whom := ""
-	if scope != "" {
-		whom = " for clients of namespace " + scope
-	}
-	for _, part := range said(o.Policy) {
-		if taken[part] {
-			continue
-		}
-		field := o.Fields[part]
-		if field == "" && o.Field != "" {
-			field = o.Field + "." + part
-		}
-		if field == "" {
-			field = part
-		}
-		m.problem(problem.New(problem.Code(o.Code), o.Origin, field, "every rule for port "+portString(k.port)+" of service "+k.service.String()+whom+
-			" has its own "+part+", or an older object's; this one is not in effect", "say it once"))
-	}
 }
 
 // said lists the parts of a policy that something is said of, by the names that
@@ -212,13 +126,16 @@ func fillHeaders(to *mesh.HeaderChanges, from mesh.HeaderChanges) bool {
 }
 
 // join makes the matches that hold where one of either list does.
-func join(a, b []mesh.Match) []mesh.Match {
+func join(a, b []mesh.Match, known literals) []mesh.Match {
 	if len(a) == 0 {
 		return b
 	}
 	var out []mesh.Match
 	for _, x := range a {
 		for _, y := range b {
+			if known.disjoint(x.Path, y.Path) || otherMethod(&x, &y) || otherMethod(&y, &x) {
+				continue
+			}
 			if m, ok := both(x, y); ok {
 				out = append(out, m)
 			}
@@ -235,8 +152,6 @@ func both(x, y mesh.Match) (mesh.Match, bool) {
 	case y.Path.IsAll() || x.Path == y.Path:
 	case x.Path.IsAll():
 		m.Path = y.Path
-	case x.Path.Kind == mesh.Exact && y.Path.Kind == mesh.Exact && !x.Path.IgnoreCase && !y.Path.IgnoreCase:
-		return m, false
 	default:
 		// The second condition is on :path, which has the query with it.
 		m.Headers = append(m.Headers, mesh.ValueMatch{Name: ":path", Kind: mesh.Regex, Value: pathExpression(y.Path)})

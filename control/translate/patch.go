@@ -74,6 +74,10 @@ type known struct {
 	endpoints    map[mesh.EndpointKey]*mesh.EndpointSet
 	// kept are the services that are the same as before.
 	kept map[*mesh.Service]bool
+	// rules says of lists of rules, by their first, whether they are equal;
+	// instead has the older one of those that are.
+	rules   map[[2]*mesh.Rule]bool
+	instead map[*mesh.Rule][]mesh.Rule
 }
 
 type routeKey struct {
@@ -83,7 +87,7 @@ type routeKey struct {
 
 func newKnown(list []output) *known {
 	k := &known{map[mesh.Ref]*mesh.Service{}, map[mesh.Ref]*mesh.Workload{}, map[routeKey]*mesh.Route{}, map[destinationKey]*mesh.Destination{}, map[mesh.Ref]*mesh.Sidecar{}, map[mesh.Ref]*mesh.Telemetry{},
-		map[mesh.EndpointKey]*mesh.EndpointSet{}, map[*mesh.Service]bool{}}
+		map[mesh.EndpointKey]*mesh.EndpointSet{}, map[*mesh.Service]bool{}, map[[2]*mesh.Rule]bool{}, map[*mesh.Rule][]mesh.Rule{}}
 	for _, o := range list {
 		for _, v := range o.services {
 			k.services[v.Ref] = v
@@ -121,11 +125,44 @@ func (k *known) intern(o *output) {
 		}
 	}
 	intern(o.workloads, k.workloads, func(v *mesh.Workload) mesh.Ref { return v.Ref })
-	intern(o.routes, k.routes, keyOfRoute)
+	k.internRoutes(o.routes)
 	intern(o.destinations, k.destinations, keyOf)
 	intern(o.sidecars, k.sidecars, func(v *mesh.Sidecar) mesh.Ref { return v.Ref })
 	intern(o.telemetries, k.telemetries, func(v *mesh.Telemetry) mesh.Ref { return v.Ref })
 	intern(o.endpoints, k.endpoints, func(v *mesh.EndpointSet) mesh.EndpointKey { return v.Key })
+}
+
+// internRoutes is intern for routes, which may have their rules in common: these
+// are compared once, and those of new routes are the ones that others have.
+func (k *known) internRoutes(list []*mesh.Route) {
+	for i, v := range list {
+		if old := k.routes[keyOfRoute(v)]; old != nil && k.sameRules(old.Rules, v.Rules) && reflect.DeepEqual(old.TCP, v.TCP) {
+			list[i] = old
+		}
+	}
+	for _, v := range list {
+		if len(v.Rules) > 0 && v != k.routes[keyOfRoute(v)] {
+			if rules := k.instead[&v.Rules[0]]; len(rules) == len(v.Rules) {
+				v.Rules = rules
+			}
+		}
+	}
+}
+
+func (k *known) sameRules(old, now []mesh.Rule) bool {
+	if len(old) != len(now) || len(now) == 0 {
+		return len(old) == len(now) && (old == nil) == (now == nil)
+	}
+	pair := [2]*mesh.Rule{&old[0], &now[0]}
+	same, known := k.rules[pair]
+	if !known {
+		same = reflect.DeepEqual(old, now)
+		k.rules[pair] = same
+		if same {
+			k.instead[&now[0]] = old
+		}
+	}
+	return same
 }
 
 func intern[T any, K comparable](list []*T, known map[K]*T, key func(*T) K) {

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 
@@ -74,15 +75,28 @@ type contest struct {
 	scopes   map[string]bool
 }
 
+// groupKey finds a group of overlays for the clients of a namespace, which takes
+// the place of the group for all.
+type groupKey struct{ group, scope string }
+
 // merger takes the fragments in the order of families.
 type merger struct {
 	contests map[portKey]*contest
 	problems []mesh.Problem
-	told     map[string]bool
+	told
+	// filled are the rules of routes without overlays, by their first one and the
+	// defaults: what routes share stays shared.
+	filled map[sharedRules][]mesh.Rule
+}
+
+type sharedRules struct {
+	first *mesh.Rule
+	n     int
+	retry *mesh.Retry
 }
 
 func merge(frags []fragment.Fragment) ([]*mesh.Route, []mesh.Problem) {
-	m := merger{contests: map[portKey]*contest{}, told: map[string]bool{}}
+	m := merger{contests: map[portKey]*contest{}, filled: map[sharedRules][]mesh.Rule{}}
 	for i, f := range frags {
 		for _, r := range f.Routes {
 			c := m.contest(r.Service, r.Port, len(frags))
@@ -96,6 +110,9 @@ func merge(frags []fragment.Fragment) ([]*mesh.Route, []mesh.Problem) {
 			c := m.contest(o.Service, o.Port, len(frags))
 			c.overlays = append(c.overlays, o)
 			c.scopes[o.Scope] = true
+			for _, ns := range o.Except {
+				c.scopes[ns] = true
+			}
 		}
 	}
 	keys := make([]portKey, 0, len(m.contests))
@@ -122,13 +139,6 @@ func (m *merger) contest(service mesh.Ref, port uint16, families int) *contest {
 	return c
 }
 
-func (m *merger) problem(p mesh.Problem) {
-	if key := p.String(); !m.told[key] {
-		m.told[key] = true
-		m.problems = append(m.problems, p)
-	}
-}
-
 // decide makes the routes of one service port.
 func (m *merger) decide(c *contest) []*mesh.Route {
 	sortOverlays(c.overlays)
@@ -137,15 +147,23 @@ func (m *merger) decide(c *contest) []*mesh.Route {
 		scopes = append(scopes, s)
 	}
 	sort.Strings(scopes)
+	said := map[groupKey]bool{}
+	for i := range c.overlays {
+		said[groupKey{c.overlays[i].Group, c.overlays[i].Scope}] = true
+	}
 	var out []*mesh.Route
 	for _, scope := range scopes {
 		f, winner, found := c.winner(scope)
 		own := found && winner.Scope == scope
 		var overlays []fragment.Overlay
 		for _, o := range c.overlays {
-			if o.Scope == scope || o.Scope == "" && !replaced(c.overlays, o.Group, scope) {
+			_, except := slices.BinarySearch(o.Except, scope)
+			replaced := o.Group != "" && said[groupKey{o.Group, scope}]
+			if o.Scope == scope || o.Scope == "" && !replaced && !except {
 				overlays = append(overlays, o)
 				own = own || o.Scope == scope
+			} else if o.Scope == "" {
+				own = true // the others have it
 			}
 		}
 		if found {
@@ -157,20 +175,33 @@ func (m *merger) decide(c *contest) []*mesh.Route {
 		r := &mesh.Route{Service: c.key.service, Port: c.key.port, Scope: scope}
 		defaults := winner.Defaults
 		if found {
-			r.Rules, r.TCP = append([]mesh.Rule(nil), winner.Rules...), winner.TCP
-			if r.Rules == nil && winner.Rules != nil {
-				r.Rules = []mesh.Rule{}
-			}
+			r.Rules, r.TCP = winner.Rules, winner.TCP
 		}
 		if r.Rules == nil && len(overlays) > 0 {
 			rule, from := baseRule(c.key, overlays)
 			r.Rules, defaults = []mesh.Rule{rule}, from
 		}
-		r.Rules = m.lay(r.Rules, overlays, c.key, scope)
-		for i := range r.Rules {
-			fill(&r.Rules[i], defaults)
-		}
+		r.Rules = m.finish(m.lay(r.Rules, overlays, c.key, scope), defaults)
 		out = append(out, r)
+	}
+	m.problems = append(m.problems, m.take()...)
+	return out
+}
+
+// finish gives rules the defaults. Those that routes have in common are copied
+// once.
+func (m *merger) finish(rules []mesh.Rule, defaults mesh.RoutePolicy) []mesh.Rule {
+	if len(rules) == 0 {
+		return rules
+	}
+	k := sharedRules{&rules[0], len(rules), defaults.Retry}
+	out, known := m.filled[k]
+	if !known {
+		out = slices.Clone(rules)
+		for i := range out {
+			fill(&out[i], defaults)
+		}
+		m.filled[k] = out
 	}
 	return out
 }
@@ -202,19 +233,16 @@ func (m *merger) tellLosers(c *contest, winner int, r fragment.Route, scope stri
 			continue
 		}
 		for _, o := range loser.Origins {
-			m.problem(outranked(families[winner], r, o, c.key, scope))
+			p, by := outranked(families[winner], r, o, c.key)
+			m.tell(p, by, scope, "")
 		}
 	}
 }
 
-func outranked(f family, winner fragment.Route, loser mesh.Origin, k portKey, scope string) mesh.Problem {
-	by := f.kind
+func outranked(f family, winner fragment.Route, loser mesh.Origin, k portKey) (p mesh.Problem, by string) {
+	by = f.kind
 	if len(winner.Origins) > 0 {
 		by = winner.Origins[0].String()
-	}
-	whom := ""
-	if scope != "" {
-		whom = " for clients of namespace " + scope
 	}
 	code, field := f.outranks, "spec.service"
 	switch world.Kind(loser.Kind) {
@@ -225,8 +253,7 @@ func outranked(f family, winner fragment.Route, loser mesh.Origin, k portKey, sc
 	case world.KindPolicyRoute:
 		code, field = problem.OutrankedLinkerd, "spec.parentRefs"
 	}
-	return problem.New(code, loser, field, "port "+portString(k.port)+" of service "+k.service.String()+" follows "+by+" instead"+whom,
-		"remove one of the two")
+	return problem.New(code, loser, field, "port "+portString(k.port)+" of service "+k.service.String()+" follows ", "remove one of the two"), by + " instead"
 }
 
 func portString(p uint16) string { return strconv.Itoa(int(p)) }

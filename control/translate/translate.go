@@ -31,6 +31,7 @@ func Translate(w *world.World, settings mesh.Settings) (*mesh.Mesh, []mesh.Probl
 func Build(w *world.World, settings mesh.Settings) Result {
 	m, problems, statuses := combine(w, settings, core.Translate(w, settings))
 	locate(w, problems)
+	problems = append(problems, uncovered(w, m.Services)...)
 	r := Result{Mesh: m, Problems: canonical(append(append([]mesh.Problem(nil), w.Problems...), problems...))}
 	for _, list := range statuses {
 		r.Statuses = append(r.Statuses, list...)

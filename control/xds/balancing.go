@@ -55,8 +55,17 @@ func setBalancing(c *clusterv3.Cluster, in ClusterInput, kind Kind) []string {
 			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: slow}}
 		}
 	}
-	if l := b.Locality; l != nil && !l.Disabled && len(l.Distribute) > 0 && kind != GRPC {
-		common(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{}}
+	if l := b.Locality; l != nil && !l.Disabled && kind != GRPC {
+		switch {
+		case len(l.Distribute) > 0:
+			common(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{}}
+		case l.ZoneAware != nil:
+			z := &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig{}
+			if n := l.ZoneAware.MinSize; n > 0 {
+				z.MinClusterSize = wrapperspb.UInt64(uint64(n))
+			}
+			common(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig_{ZoneAwareLbConfig: z}
+		}
 	}
 	if o := in.Policy.Outlier; o != nil {
 		// 0 is no panic at all.

@@ -58,7 +58,7 @@ func Cluster(in ClusterInput, kind Kind) *clusterv3.Cluster {
 	setPool(c, in, kind)
 	meta = append(meta, setDetection(c, in.Policy)...)
 	meta = append(meta, setSecurity(c, in, kind)...)
-	c.Metadata = metadata(weftMetadata, stringStruct(meta...))
+	c.Metadata = metadata(stringStruct(meta...))
 	return c
 }
 

@@ -69,7 +69,7 @@ func TCPShares(backends []mesh.Backend, targets Targets) []Share {
 			continue
 		}
 		s := Share{Cluster: InvalidCluster, Weight: b.Weight}
-		if t := targets(b); b.Invalid == "" && t.Cluster != "" {
+		if t := targets.of(b); t.Cluster != "" {
 			s.Cluster = t.Cluster
 		}
 		out = append(out, s)

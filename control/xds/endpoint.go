@@ -67,7 +67,7 @@ func lbEndpoint(e mesh.Endpoint, weight uint32) *endpointv3.LbEndpoint {
 	if e.Health == mesh.Draining {
 		health = corev3.HealthStatus_DRAINING
 	}
-	m := metadata(weftMetadata, stringStruct("identity", e.Identity.String(), "workload", e.Workload.Name, "namespace", e.Workload.Namespace, "owner", e.Owner))
+	m := metadata(stringStruct("identity", e.Identity.String(), "workload", e.Workload.Name, "namespace", e.Workload.Namespace, "owner", e.Owner))
 	if e.Meshed() {
 		m.FilterMetadata[socketMetadata] = stringStruct(mutualKey, mutualValue)
 	}

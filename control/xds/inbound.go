@@ -3,6 +3,7 @@ package xds
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -39,7 +40,22 @@ func InboundListener(w *mesh.Workload, mode mesh.MTLSMode, kind Kind) *listenerv
 		l.FilterChains = append(l.FilterChains, inboundChains(p.Number, p.Protocol, mode)...)
 	}
 	l.FilterChains = append(l.FilterChains, inboundChains(0, mesh.Detect, mode)...)
+	if a := applications(w.Ports); a != "" {
+		l.Metadata = metadata(stringStruct("applications", a))
+	}
 	return l
+}
+
+// applications lists the ports whose connections go elsewhere, such as
+// 80=127.0.0.1:8080.
+func applications(ports []mesh.Port) string {
+	var out []string
+	for _, p := range ports {
+		if p.Application.IsValid() {
+			out = append(out, strconv.Itoa(int(p.Number))+"="+p.Application.String())
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // inboundChains are the ways in to one port, in the order of docs/xds.md; port

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,18 @@ func TestInboundFailsClosed(t *testing.T) {
 		if !slices.Equal(names, want) {
 			t.Errorf("workload %q, mesh %q: %v, want %v", c.own, c.mesh, names, want)
 		}
+	}
+}
+
+// TestApplicationsElsewhere: what a Sidecar says of a port's application is told.
+func TestApplicationsElsewhere(t *testing.T) {
+	ports := []mesh.Port{{Number: 80, Application: netip.MustParseAddrPort("127.0.0.1:8080")}, {Number: 81}, {Number: 82, Application: netip.MustParseAddrPort("0.0.0.0:83")}}
+	got := InboundListener(&mesh.Workload{Ports: ports}, mesh.Strict, Weft).GetMetadata().GetFilterMetadata()[weftMetadata].GetFields()["applications"].GetStringValue()
+	if got != "80=127.0.0.1:8080 82=0.0.0.0:83" {
+		t.Errorf("told %q", got)
+	}
+	if m := InboundListener(&mesh.Workload{Ports: ports[1:2]}, mesh.Strict, Weft).GetMetadata(); m != nil {
+		t.Errorf("nothing to tell, but %v", m)
 	}
 }
 

@@ -3,6 +3,7 @@ package xds
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -87,6 +88,14 @@ func tcpChains(d Destination) (special []*listenerv3.FilterChain, rest *listener
 		}
 	}
 	return special, rest
+}
+
+// NamesListener lists the hosts of HTTP requests and the server names of TLS by
+// which destinations are found that have no address; it is no place to connect
+// to.
+func NamesListener(name string, hosts, snis []string) *listenerv3.Listener {
+	return &listenerv3.Listener{Name: name, TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		Metadata: metadata(stringStruct("http_hosts", strings.Join(hosts, " "), "tls_hosts", strings.Join(snis, " ")))}
 }
 
 // OutboundListener is virtualOutbound: the fate of unknown destinations.

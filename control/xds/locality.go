@@ -30,9 +30,13 @@ func (n Near) priorities(list []mesh.Endpoint) []uint32 {
 	}
 	used := map[uint32]bool{}
 	for i, e := range list {
-		if n.Preference != nil && len(n.Preference.FailoverPriority) > 0 {
+		switch p := n.Preference; {
+		case p != nil && p.ZoneAware != nil:
+			// Zones of a region share one priority; labels come before regions.
+			out[i] = n.byLabels(e)*regions + n.byRegion(localityOf(e).Region)
+		case p != nil && len(p.FailoverPriority) > 0:
 			out[i] = n.byLabels(e)
-		} else {
+		default:
 			out[i] = n.byDistance(localityOf(e))
 		}
 		used[out[i]] = true
@@ -60,20 +64,29 @@ func (n Near) byDistance(l mesh.Locality) uint32 {
 		return 0
 	case l.Region == c.Region && l.Zone == c.Zone:
 		return 1
-	case l.Region == c.Region:
-		return 2
+	}
+	return 2 + n.byRegion(l.Region)
+}
+
+// regions is how many values byRegion has.
+const regions = 3
+
+// byRegion: the client's, the one that takes over for it, any other.
+func (n Near) byRegion(region string) uint32 {
+	if region == n.Locality.Region {
+		return 0
 	}
 	if n.Preference != nil {
 		for _, f := range n.Preference.Failover {
 			if f.From == n.Locality.Region {
-				if f.To == l.Region {
-					return 3
+				if f.To == region {
+					return 1
 				}
-				return 4
+				return 2
 			}
 		}
 	}
-	return 3
+	return 1
 }
 
 // byLabels counts the labels, from the first, that an endpoint shares with the

@@ -29,6 +29,6 @@ func stringStruct(pairs ...string) *structpb.Struct {
 	return s
 }
 
-func metadata(namespace string, s *structpb.Struct) *corev3.Metadata {
-	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{namespace: s}}
+func metadata(s *structpb.Struct) *corev3.Metadata {
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{weftMetadata: s}}
 }

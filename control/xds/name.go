@@ -37,6 +37,19 @@ func AddressName(addr netip.Addr, port uint16) string {
 	return host + "_" + strconv.Itoa(int(port))
 }
 
+// namesPrefix begins the name of the list of what is found by name at a port.
+const namesPrefix = "*_"
+
+// ParseNamesName reads the name of such a list, such as *_443; for our own proxy
+// alone.
+func ParseNamesName(name string) (port uint16, ok bool) {
+	text, ok := strings.CutPrefix(name, namesPrefix)
+	if !ok {
+		return 0, false
+	}
+	return parsePort(text)
+}
+
 // ParseAddressName is the inverse of AddressName; ok is false for other names.
 func ParseAddressName(name string) (ap netip.AddrPort, ok bool) {
 	i := strings.LastIndexByte(name, '_')

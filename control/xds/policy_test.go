@@ -186,6 +186,10 @@ func TestLocalities(t *testing.T) {
 			map[string][2]uint32{"r1/z1": {0, 1}, "r1/z2": {1, 1}, "r2/z1": {3, 1}, "r3/z1": {2, 1}}},
 		"labels": {Near{On: true, Locality: near.Locality, Preference: &mesh.LocalityPreference{FailoverPriority: []string{"v=2", regionLabel}}},
 			map[string][2]uint32{"r1/z1": {1, 1}, "r1/z2": {0, 1}, "r2/z1": {1, 1}, "r3/z1": {1, 1}}},
+		"zones": {Near{On: true, Locality: near.Locality, Preference: &mesh.LocalityPreference{ZoneAware: &mesh.ZoneAware{}, Failover: []mesh.LocalityFailover{{From: "r1", To: "r3"}}}},
+			map[string][2]uint32{"r1/z1": {0, 1}, "r1/z2": {0, 1}, "r2/z1": {2, 1}, "r3/z1": {1, 1}}},
+		"zones behind labels": {Near{On: true, Locality: near.Locality, Preference: &mesh.LocalityPreference{ZoneAware: &mesh.ZoneAware{}, FailoverPriority: []string{"v=2"}}},
+			map[string][2]uint32{"r1/z1": {1, 1}, "r1/z2": {0, 1}, "r2/z1": {2, 1}, "r3/z1": {2, 1}}},
 		"distribute": {Near{On: true, Locality: near.Locality, Preference: &mesh.LocalityPreference{Distribute: []mesh.LocalityShares{{From: "r9/*", To: nil}, {From: "r1/*", To: map[string]uint32{"r1/*": 80, "r3/z1": 20}}}}},
 			map[string][2]uint32{"r1/z1": {0, 40}, "r1/z2": {0, 40}, "r3/z1": {0, 20}}},
 	} {
@@ -198,6 +202,22 @@ func TestLocalities(t *testing.T) {
 				t.Errorf("%s: %s has %v, want %v", name, l, got[l], w)
 			}
 		}
+	}
+}
+
+// TestZoneAware: the cluster says that zones make a difference.
+func TestZoneAware(t *testing.T) {
+	in := ClusterInput{Host: "a", Port: 80, Locality: "r1/z1", Policy: &mesh.Policy{Balancing: &mesh.Balancing{Locality: &mesh.LocalityPreference{ZoneAware: &mesh.ZoneAware{MinSize: 3}}}}}
+	for _, kind := range []Kind{Weft, Envoy} {
+		c := Cluster(in, kind)
+		z := c.GetCommonLbConfig().GetZoneAwareLbConfig()
+		if z == nil || z.GetMinClusterSize().GetValue() != 3 || z.GetFailTrafficOnPanic() || c.ValidateAll() != nil {
+			t.Errorf("%s: %v", kind, c)
+		}
+	}
+	in.Policy.Balancing.Locality.Disabled = true
+	if c := Cluster(in, Weft); c.GetCommonLbConfig() != nil {
+		t.Errorf("disabled: %v", c)
 	}
 }
 

@@ -133,8 +133,8 @@ func mirrors(list []mesh.Mirror, targets Targets, kind Kind) []*routev3.RouteAct
 	}
 	var out []*routev3.RouteAction_RequestMirrorPolicy
 	for _, m := range list {
-		t := targets(m.Backend)
-		if m.Backend.Invalid != "" || t.Cluster == "" || m.Millionths == 0 {
+		t := targets.of(m.Backend)
+		if t.Cluster == "" || m.Millionths == 0 {
 			continue
 		}
 		out = append(out, &routev3.RouteAction_RequestMirrorPolicy{

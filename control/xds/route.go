@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -15,14 +16,25 @@ import (
 
 // Target is what a backend comes to.
 type Target struct {
-	// Cluster is empty where the service, its port or the subset does not exist.
+	// Cluster is empty for a backend that cannot be used.
 	Cluster string
+	// Missing says that there is no such cluster: requests are answered 503, as
+	// Istio's users know it, until there is one.
+	Missing bool
 	// Hash is the key by which its endpoints are chosen, or nil.
 	Hash *mesh.Hash
 }
 
-// Targets finds the target of a backend.
+// Targets finds the target of a backend that is not Invalid, or does not exist.
 type Targets func(mesh.Backend) Target
+
+// of finds the target of any backend.
+func (f Targets) of(b mesh.Backend) Target {
+	if b.Invalid != "" && b.Status != http.StatusServiceUnavailable {
+		return Target{}
+	}
+	return f(b)
+}
 
 // RouteConfiguration holds the routes to one destination. Without rules (nil)
 // every request goes to the destination itself, whose hash is own; with none of
@@ -76,7 +88,7 @@ func ruleRoutes(index int, r *mesh.Rule, port uint16, targets Targets, kind Kind
 				route.StatPrefix = r.StatPrefix
 			}
 			if s := routeMetadata(r); len(s.GetFields()) > 0 {
-				route.Metadata = metadata(weftMetadata, s)
+				route.Metadata = metadata(s)
 			}
 			switch {
 			case r.Redirect != nil:
@@ -93,7 +105,8 @@ func ruleRoutes(index int, r *mesh.Rule, port uint16, targets Targets, kind Kind
 }
 
 // setAction sends the requests to the backends by weight, or answers 500 where
-// none of them can be used (Gateway API, HTTPBackendRef).
+// none of them can be used (Gateway API, HTTPBackendRef). Those that are missing
+// are named all the same: clients answer 503 for a cluster that there is not.
 func setAction(route *routev3.Route, r *mesh.Rule, path mesh.PathMatch, targets Targets, kind Kind) {
 	var clusters []*routev3.WeightedCluster_ClusterWeight
 	var hashes []*mesh.Hash
@@ -113,7 +126,7 @@ func setAction(route *routev3.Route, r *mesh.Rule, path mesh.PathMatch, targets 
 		if b.Host != "" {
 			c.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: b.Host}
 		}
-		if t := targets(b); b.Invalid == "" && t.Cluster != "" {
+		if t := targets.of(b); t.Cluster != "" {
 			c.Name, usable = t.Cluster, true
 			hashes = append(hashes, t.Hash)
 		} else {

@@ -12,6 +12,9 @@ func targetOf(b mesh.Backend) Target {
 	if b.Service.Name == "gone" {
 		return Target{}
 	}
+	if b.Service.Name == "missing" {
+		return Target{Cluster: SubsetName("missing", b.Port, b.Subset), Missing: true}
+	}
 	t := Target{Cluster: SubsetName(b.Service.Name+".ns.svc.cluster.local", b.Port, b.Subset)}
 	if b.Service.Name == "hashed" {
 		t.Hash = &mesh.Hash{Header: "x-user"}
@@ -30,6 +33,8 @@ func backend(name string, weight uint32) mesh.Backend {
 func TestBackends(t *testing.T) {
 	refused := backend("b", 1)
 	refused.Invalid = "not allowed"
+	missing := backend("missing", 1)
+	missing.Invalid, missing.Status = "HostNotFound", 503
 	changed := backend("a", 1)
 	changed.RequestHeaders.Set = []mesh.Header{{Name: "x", Value: "1"}}
 	for _, c := range []struct {
@@ -44,7 +49,9 @@ func TestBackends(t *testing.T) {
 		{"one with weight", []mesh.Backend{backend("a", 7), backend("b", 0)}, "outbound|80||a.ns.svc.cluster.local"},
 		{"one with headers", []mesh.Backend{changed}, "weighted outbound|80||a.ns.svc.cluster.local"},
 		{"share of an unusable one", []mesh.Backend{backend("a", 9), refused}, "weighted outbound|80||a.ns.svc.cluster.local invalid"},
-		{"share of a missing one", []mesh.Backend{backend("a", 9), backend("gone", 1)}, "weighted outbound|80||a.ns.svc.cluster.local invalid"},
+		{"share of one that is gone", []mesh.Backend{backend("a", 9), backend("gone", 1)}, "weighted outbound|80||a.ns.svc.cluster.local invalid"},
+		{"a missing one", []mesh.Backend{missing}, "outbound|80||missing"},
+		{"share of a missing one", []mesh.Backend{backend("a", 9), missing}, "weighted outbound|80||a.ns.svc.cluster.local outbound|80||missing"},
 	} {
 		r := one(mesh.Rule{Backends: c.backends}, Weft)[0]
 		got := r.GetRoute().GetCluster()

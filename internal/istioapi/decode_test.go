@@ -2,6 +2,7 @@ package istioapi
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,37 @@ func TestDecode(t *testing.T) {
 	o, _, err = Decode([]byte(`{` + header + `"kind":"DestinationRule","spec":{"host":"api","trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0},"loadBalancer":{"simple":"LEAST_REQUEST"}}}}`))
 	if err != nil || o.(*DestinationRule).Spec.TrafficPolicy.OutlierDetection.Consecutive_5XxErrors == nil {
 		t.Errorf("%v, %v", o, err)
+	}
+}
+
+// TestHostsAreReadInLowerCase: names of DNS mean the same in capital letters;
+// nothing else does.
+func TestHostsAreReadInLowerCase(t *testing.T) {
+	for doc, want := range map[string]string{
+		`"kind":"VirtualService","spec":{"hosts":["API.Shop"],"http":[{"route":[{"destination":{"host":"WEB","subset":"V1"}}],"mirrors":[{"destination":{"host":"M"}}]}],"tls":[{"match":[{"sniHosts":["A.Com"]}]}]}`: `["api.shop" "web" "V1" "m" "a.com"]`,
+		`"kind":"DestinationRule","spec":{"host":"*.Shop.SVC","subsets":[{"name":"V1"}]}`:                      `["*.shop.svc" "V1"]`,
+		`"kind":"ServiceEntry","spec":{"hosts":["Ex.COM","\u212a.com"],"ports":[{"number":80,"name":"HTTP"}]}`: `["ex.com" "\u212a.com" "HTTP"]`,
+		`"kind":"Sidecar","spec":{"egress":[{"hosts":["./Ex.COM"]}]}`:                                          `["./ex.com"]`,
+	} {
+		o, _, err := Decode([]byte("{" + header + doc + "}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		switch o := o.(type) {
+		case *VirtualService:
+			d := o.Spec.Http[0].Route[0].Destination
+			got = append(o.Spec.Hosts, d.Host, d.Subset, o.Spec.Http[0].Mirrors[0].Destination.Host, o.Spec.Tls[0].Match[0].SniHosts[0])
+		case *DestinationRule:
+			got = []string{o.Spec.Host, o.Spec.Subsets[0].Name}
+		case *ServiceEntry:
+			got = append(o.Spec.Hosts, o.Spec.Ports[0].Name)
+		case *Sidecar:
+			got = o.Spec.Egress[0].Hosts
+		}
+		if s := fmt.Sprintf("%+q", got); s != want {
+			t.Errorf("%s: %s, want %s", doc, s, want)
+		}
 	}
 }
 

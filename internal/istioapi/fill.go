@@ -161,6 +161,9 @@ func (f *filler) scalar(fd protoreflect.FieldDescriptor, v any, at string) (prot
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		if s, ok := v.(string); ok {
+			if hostFields[fd.FullName()] {
+				s = strings.Map(lower, s)
+			}
 			return protoreflect.ValueOfString(s), true
 		}
 		return bad("a string")

@@ -161,10 +161,11 @@ func (d *decoder) object(n *yaml.Node, o mesh.Origin, k kind) {
 	if len(errs) > 0 {
 		for _, e := range errs {
 			eo := o
-			if l := lineOfType(n, e.field, e.got); l > 0 {
-				eo.Line = l
+			where := spotOfType(n, e.field, e.got)
+			if where.line > 0 {
+				eo.Line = where.line
 			}
-			d.add(e.code, eo, e.field, e.message+"; the last good state of the file stays in effect", "correct the field")
+			d.add(e.code, eo, where.field, e.message+"; the last good state of the file stays in effect", "correct the field")
 		}
 		return
 	}

@@ -64,6 +64,15 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// TestWrongTypesHaveTheirPlace: the field is named with its position in lists,
+// which encoding/json leaves out.
+func TestWrongTypesHaveTheirPlace(t *testing.T) {
+	_, problems, _ := Decode("x.yaml", []byte("apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec:\n  ports:\n  - {port: 80}\n  - {port: eighty}\n"))
+	if len(problems) != 1 || problems[0].Field != "spec.ports[1].port" || problems[0].Origin.Line != 7 {
+		t.Errorf("%+v", problems)
+	}
+}
+
 // FuzzDecode: whatever the bytes, Decode ends, never panics, and tells a
 // reason when it does not take a file.
 func FuzzDecode(f *testing.F) {

@@ -172,17 +172,38 @@ func join(path, key string) string {
 
 // lineOf finds the line of a field such as spec.ports[0].name, or of the last
 // part of it that exists.
-func lineOf(n *yaml.Node, field string) int { return lineOfType(n, field, "") }
+func lineOf(n *yaml.Node, field string) int {
+	s, _ := find(n, field, "", 0)
+	return s.line
+}
 
-// lineOfType is lineOf for the errors of encoding/json, whose paths lack the
-// positions in lists: the first element that has a value of the JSON type got
-// there counts. An empty type is any.
-func lineOfType(n *yaml.Node, field, got string) int {
-	line, ok := find(n, field, got, 0)
-	if !ok && got != "" {
-		line, _ = find(n, field, "", 0)
+// spot is a place in a document: its line, and the path that leads to it.
+type spot struct {
+	line  int
+	field string
+}
+
+// under puts the step that leads to a spot before its path.
+func (s spot) under(step string) spot {
+	if s.field != "" && s.field[0] != '[' {
+		step += "."
 	}
-	return line
+	s.field = step + s.field
+	return s
+}
+
+// spotOfType is for the errors of encoding/json, whose paths lack the positions
+// in lists: the first element that has a value of the JSON type got there counts.
+// An empty type is any. Where there is none the path is the field.
+func spotOfType(n *yaml.Node, field, got string) spot {
+	s, ok := find(n, field, got, 0)
+	if !ok && got != "" {
+		s, ok = find(n, field, "", 0)
+	}
+	if !ok {
+		s.field = field
+	}
+	return s
 }
 
 // isType says whether a node is of the type, as encoding/json names it.
@@ -203,9 +224,9 @@ func isType(n *yaml.Node, got string) bool {
 	return true
 }
 
-func find(n *yaml.Node, field, got string, depth int) (line int, whole bool) {
+func find(n *yaml.Node, field, got string, depth int) (at spot, whole bool) {
 	if n == nil || depth > maxDepth {
-		return 0, false
+		return spot{}, false
 	}
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -213,33 +234,34 @@ func find(n *yaml.Node, field, got string, depth int) (line int, whole bool) {
 	case n.Kind == yaml.DocumentNode && len(n.Content) > 0:
 		return find(n.Content[0], field, got, depth+1)
 	case field == "":
-		return n.Line, isType(n, got)
+		return spot{line: n.Line}, isType(n, got)
 	case n.Kind == yaml.SequenceNode:
 		return findInList(n, field, got, depth)
 	case n.Kind == yaml.MappingNode:
 		return findInMap(n, field, got, depth)
 	}
-	return n.Line, false
+	return spot{line: n.Line}, false
 }
 
-func findInList(n *yaml.Node, field, got string, depth int) (int, bool) {
+func findInList(n *yaml.Node, field, got string, depth int) (spot, bool) {
 	if strings.HasPrefix(field, "[") {
 		num, rest, _ := strings.Cut(field[1:], "]")
 		if i, err := strconv.Atoi(num); err == nil && i >= 0 && i < len(n.Content) {
-			return find(n.Content[i], strings.TrimPrefix(rest, "."), got, depth+1)
+			s, ok := find(n.Content[i], strings.TrimPrefix(rest, "."), got, depth+1)
+			return s.under("[" + num + "]"), ok
 		}
-		return n.Line, false
+		return spot{line: n.Line}, false
 	}
-	for _, e := range n.Content {
-		if l, ok := find(e, field, got, depth+1); ok {
-			return l, true
+	for i, e := range n.Content {
+		if s, ok := find(e, field, got, depth+1); ok {
+			return s.under("[" + strconv.Itoa(i) + "]"), true
 		}
 	}
-	return n.Line, false
+	return spot{line: n.Line}, false
 }
 
 // findInMap takes the longest key that fits, since keys may hold dots.
-func findInMap(n *yaml.Node, field, got string, depth int) (int, bool) {
+func findInMap(n *yaml.Node, field, got string, depth int) (spot, bool) {
 	best, bestLen := -1, -1
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i].Value
@@ -249,12 +271,14 @@ func findInMap(n *yaml.Node, field, got string, depth int) (int, bool) {
 		}
 	}
 	if best < 0 {
-		return n.Line, false
+		return spot{line: n.Line}, false
 	}
+	key := n.Content[best]
 	rest := strings.TrimPrefix(field[bestLen:], ".")
 	if rest == "" {
-		return n.Content[best].Line, isType(n.Content[best+1], got)
+		return spot{key.Line, key.Value}, isType(n.Content[best+1], got)
 	}
-	l, ok := find(n.Content[best+1], rest, got, depth+1)
-	return max(l, n.Content[best].Line), ok
+	s, ok := find(n.Content[best+1], rest, got, depth+1)
+	s.line = max(s.line, key.Line)
+	return s.under(key.Value), ok
 }

@@ -42,6 +42,9 @@ type Overlay struct {
 	Port    uint16
 	// Scope is the namespace whose clients it binds; empty means all.
 	Scope string
+	// Except are namespaces that it does not bind, where it binds all others; they
+	// are sorted.
+	Except []string
 	// Matches limit it to some requests; none means all.
 	Matches []mesh.Match
 	Policy  mesh.RoutePolicy

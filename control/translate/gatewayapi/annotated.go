@@ -20,6 +20,7 @@ func (j *judge) annotate(rule *mesh.Rule) *mesh.Rule {
 	if from.Request != nil {
 		to.Request = from.Request
 		if to.Backend != nil && *from.Request > 0 && *to.Backend > *from.Request {
+			j.problem(problem.PolicySaidElsewhere, rule.Origin.Field+".timeouts.backendRequest", "it is longer than the annotation "+annotation.TimeoutRequest+" lets the request take, which is in effect alone", "make it shorter than the annotation")
 			to.Backend = nil // the request's own bound is the shorter one
 		}
 	}

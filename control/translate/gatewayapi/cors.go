@@ -8,7 +8,7 @@ import (
 
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/weftmesh/weft/control/translate/httproute"
+	"github.com/weftmesh/weft/internal/apifield"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -34,7 +34,7 @@ func (f *filters) cors(in *gwv1.HTTPCORSFilter, w string) *mesh.CORS {
 		names []string
 	}{{"allowMethods", out.Methods}, {"allowHeaders", out.Headers}, {"exposeHeaders", out.Expose}} {
 		for i, name := range list.names {
-			if !httproute.Token(name) {
+			if !apifield.Token(name) {
 				f.unsupported(at("%s.%s[%d]", w, list.field, i), at("%q is not a name in HTTP", name), "correct it")
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/translate/fragment"
 	"github.com/weftmesh/weft/control/world"
+	"github.com/weftmesh/weft/internal/istioapi"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -31,7 +32,10 @@ func refused(reason gwv1.RouteConditionReason, message string) fragment.Conditio
 // in the contest for them.
 func (t *translator) attach(o *object) {
 	for i := range o.parents {
-		if !isService(&o.parents[i]) {
+		if p := &o.parents[i]; !isService(p) {
+			if p.Kind != nil && *p.Kind == gwv1.Kind(world.KindServiceEntry) && p.Group != nil && *p.Group == istioapi.Group {
+				o.tell(t, problem.ParentUnsupported, at("spec.parentRefs[%d].kind", i), "routes cannot be attached to a ServiceEntry; the route is not in effect there", "write a VirtualService for its host")
+			}
 			continue
 		}
 		a := t.parent(o, &o.parents[i], i)

@@ -59,12 +59,14 @@ type translator struct {
 	out      fragment.Fragment
 }
 
-// judge gathers the problems and conditions of one object for one parent.
+// judge gathers the problems and conditions of one object for the parents of one
+// namespace.
 type judge struct {
 	t *translator
 	o *object
 	// parent is the namespace of the Service that the route hangs on.
 	parent string
+	rules  rules
 	// refs is the first reason for which a backend cannot be used.
 	refs fragment.Condition
 	// faults are of rules, by their index.
@@ -110,13 +112,19 @@ func (j *judge) bad(c problem.Code, field, message, remedy string) {
 func (t *translator) judge(o *object) {
 	status := fragment.RouteStatus{Kind: string(o.kind), Route: o.ref, Generation: o.generation, UID: o.uid}
 	done := map[target]bool{}
+	// What rules come to depends on the namespace of the parent alone.
+	judged := map[string]*judge{}
 	for i := range o.attached {
 		a := &o.attached[i]
-		j := &judge{t: t, o: o, parent: a.status.Service.Namespace, faults: map[int]ruleFault{}}
-		// Rules are judged even where the parent is not accepted, so that
-		// everything wrong is told at once.
-		rules := o.read(j)
-		ps := a.status
+		j := judged[a.status.Service.Namespace]
+		if j == nil {
+			j = &judge{t: t, o: o, parent: a.status.Service.Namespace, faults: map[int]ruleFault{}}
+			// Rules are judged even where the parent is not accepted, so that
+			// everything wrong is told at once.
+			j.rules = o.read(j)
+			judged[j.parent] = j
+		}
+		rules, ps := j.rules, a.status
 		if ps.Accepted.Status {
 			ps.Accepted, ps.PartiallyInvalid = j.accepted(rules.count)
 		}

@@ -44,7 +44,7 @@ func fields(in []gwv1.HTTPHeader, where string, report Report) (out []mesh.Heade
 // header checks a field (RFC 9110, section 5): a malformed one could split the
 // request in two.
 func header(name, value, where string, report Report) bool {
-	if Token(name) && apifield.Text(value) {
+	if apifield.Token(name) && apifield.Text(value) {
 		return true
 	}
 	report(problem.BadHeaderChange, where, at("%q: %q is not a header field; requests that would pass the filter are answered 500", name, value), "correct the name or the value")

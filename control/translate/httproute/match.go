@@ -44,7 +44,7 @@ func match(in *gwv1.HTTPRouteMatch, where string, report Report) (mesh.Match, bo
 		m.Path = path(in.Path, bad)
 	}
 	if in.Method != nil {
-		if m.Method = string(*in.Method); !Token(m.Method) {
+		if m.Method = string(*in.Method); !apifield.Token(m.Method) {
 			bad(".method", at("%q is not a method", m.Method), "use one of HTTP, such as GET")
 		}
 	}
@@ -89,7 +89,7 @@ func HeaderMatch(name, kind, value, field string, bad Bad) mesh.ValueMatch {
 		v.Kind = mesh.Regex
 		Expression(kind, value, field, bad)
 	}
-	if !Token(name) {
+	if !apifield.Token(name) {
 		bad(field+".name", at("%q is not a header name", name), "use letters, digits and dashes")
 	}
 	return v
@@ -130,16 +130,4 @@ func Expression(kind, value, field string, bad Bad) {
 	if err := apifield.Expression(value); err != nil {
 		bad(field+".value", at("%.100q is not a regular expression: %s", value, err), "write it in RE2 syntax")
 	}
-}
-
-// Token says whether s is a token of RFC 9110, section 5.6.2.
-func Token(s string) bool {
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("!#$%&'*+-.^_`|~", r):
-		default:
-			return false
-		}
-	}
-	return s != ""
 }

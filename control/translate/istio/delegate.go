@@ -1,6 +1,9 @@
 package istio
 
 import (
+	"maps"
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -17,7 +20,7 @@ func (t *translator) withDelegates(v *virtual) []httpSource {
 	o := v.item.Obj
 	for i, r := range o.Spec.Http {
 		field := at("spec.http[%d]", i)
-		src := httpSource{r, v.origin(), field, o.Namespace}
+		src := httpSource{route: r, origin: v.origin(), field: field, namespace: o.Namespace}
 		d := r.GetDelegate()
 		if d == nil {
 			out = append(out, src)
@@ -55,23 +58,31 @@ func (t *translator) delegated(root httpSource, rules []*networking.HTTPRoute, o
 			t.problem(problem.BadDelegate, origin, field+".delegate", "a delegate cannot delegate again; the rule is not in effect", "name the rules here")
 			continue
 		}
-		joined := proto.Clone(r).(*networking.HTTPRoute)
-		joined.Match = nil
-		for _, a := range orAny(root.route.Match) {
-			for _, b := range orAny(r.Match) {
-				m, ok := joinMatches(a, b)
-				if ok {
-					joined.Match = append(joined.Match, m)
-				} else {
-					t.problem(problem.BadDelegate, origin, field+".match", at("a match contradicts %s of %s, which delegates; it is not in effect", root.field, root.origin), "let the match be a part of that one")
+		joined := httpSource{route: proto.Clone(r).(*networking.HTTPRoute), origin: origin, field: field, namespace: namespace, root: &root}
+		joined.route.Match = nil
+		for j, own := range orAny(r.Match) {
+			fits := false
+			for k, of := range orAny(root.route.Match) {
+				m, ok := joinMatches(of, own)
+				if !ok {
+					continue
 				}
+				fits = true
+				place := origin.At(at("%s.match[%d]", field, j))
+				if len(r.Match) == 0 {
+					place = root.at(at(".match[%d]", k))
+				}
+				joined.route.Match, joined.matches = append(joined.route.Match, m), append(joined.matches, place)
+			}
+			if !fits {
+				t.problem(problem.BadDelegate, origin, at("%s.match[%d]", field, j), at("a match contradicts %s of %s, which delegates; it is not in effect", root.field, root.origin), "let the match be a part of that one")
 			}
 		}
-		if len(joined.Match) == 0 {
+		if len(joined.route.Match) == 0 {
 			continue
 		}
-		inherit(joined, root.route)
-		out = append(out, httpSource{joined, origin, field, namespace})
+		joined.inherit()
+		out = append(out, joined)
 	}
 	return out
 }
@@ -84,16 +95,33 @@ func orAny(list []*networking.HTTPMatchRequest) []*networking.HTTPMatchRequest {
 }
 
 // inherit takes from the root what the delegate's rule does not say.
-func inherit(r, root *networking.HTTPRoute) {
-	fragment.Default(&r.Rewrite, root.Rewrite)
-	fragment.Default(&r.Timeout, root.Timeout)
-	fragment.Default(&r.Retries, root.Retries)
-	fragment.Default(&r.Fault, root.Fault)
+func (s *httpSource) inherit() {
+	s.inherited = map[string]bool{}
+	r, root := s.route, s.root.route
+	inherit(s.inherited, "rewrite", &r.Rewrite, root.Rewrite)
+	inherit(s.inherited, "timeout", &r.Timeout, root.Timeout)
+	inherit(s.inherited, "retries", &r.Retries, root.Retries)
+	inherit(s.inherited, "fault", &r.Fault, root.Fault)
 	if r.Mirror == nil && len(r.Mirrors) == 0 {
+		s.inherited["mirror"] = true
 		r.Mirror, r.Mirrors, r.MirrorPercentage, r.MirrorPercent = root.Mirror, root.Mirrors, root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // deprecated, and still used
 	}
-	fragment.Default(&r.CorsPolicy, root.CorsPolicy)
-	fragment.Default(&r.Headers, root.Headers)
+	inherit(s.inherited, "corsPolicy", &r.CorsPolicy, root.CorsPolicy)
+	inherit(s.inherited, "headers", &r.Headers, root.Headers)
+}
+
+func inherit[T any](from map[string]bool, part string, to **T, root *T) {
+	if *to == nil {
+		*to, from[part] = root, true
+	}
+}
+
+// of is the rule that says a part: the root, where that is inherited.
+func (s httpSource) of(part string) httpSource {
+	if s.inherited[part] {
+		s.origin, s.field, s.namespace = s.root.origin, s.root.field, s.root.namespace
+	}
+	return s
 }
 
 // joinMatches makes a match of which both hold; false where that cannot be
@@ -101,37 +129,55 @@ func inherit(r, root *networking.HTTPRoute) {
 func joinMatches(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchRequest, bool) {
 	m := proto.Clone(own).(*networking.HTTPMatchRequest)
 	ok := true
-	str := func(a, b *networking.StringMatch) *networking.StringMatch {
+	// narrower is the second of two conditions, of which the first holds wherever
+	// the second does.
+	narrower := func(a, b *networking.StringMatch, fold bool) *networking.StringMatch {
 		switch {
 		case b == nil:
 			return a
-		case a == nil || proto.Equal(a, b) || covers(a, b):
-			return b
+		case a != nil && !covers(a, b, fold):
+			ok = false
 		}
-		ok = false
 		return b
 	}
-	m.Uri, m.Scheme, m.Method, m.Authority = str(root.Uri, own.Uri), str(root.Scheme, own.Scheme), str(root.Method, own.Method), str(root.Authority, own.Authority)
-	both := func(a, b map[string]*networking.StringMatch) map[string]*networking.StringMatch {
+	str := func(a, b *networking.StringMatch) *networking.StringMatch { return narrower(a, b, false) }
+	// wider is the one of two exclusions that has the other in it.
+	wider := func(a, b *networking.StringMatch) *networking.StringMatch {
+		switch {
+		case b == nil || a != nil && covers(a, b, false):
+			return a
+		case a != nil && !covers(b, a, false):
+			ok = false
+		}
+		return b
+	}
+	m.Uri, m.Scheme, m.Method, m.Authority = narrower(root.Uri, own.Uri, root.IgnoreUriCase), str(root.Scheme, own.Scheme), str(root.Method, own.Method), str(root.Authority, own.Authority)
+	if m.IgnoreUriCase = own.IgnoreUriCase; own.Uri == nil {
+		m.IgnoreUriCase = root.IgnoreUriCase
+	} else if root.Uri != nil && own.IgnoreUriCase && !root.IgnoreUriCase {
+		ok = false
+	}
+	both := func(a, b map[string]*networking.StringMatch, join func(a, b *networking.StringMatch) *networking.StringMatch) map[string]*networking.StringMatch {
 		if len(a) == 0 {
 			return b
 		}
-		out := map[string]*networking.StringMatch{}
-		for k, v := range b {
-			out[k] = v
+		out := maps.Clone(b)
+		if out == nil {
+			out = map[string]*networking.StringMatch{}
 		}
 		for k, v := range a {
-			out[k] = str(v, b[k])
+			out[k] = join(v, b[k])
 		}
 		return out
 	}
-	m.Headers, m.WithoutHeaders, m.QueryParams = both(root.Headers, own.Headers), both(root.WithoutHeaders, own.WithoutHeaders), both(root.QueryParams, own.QueryParams)
+	m.Headers, m.WithoutHeaders, m.QueryParams = both(root.Headers, own.Headers, str), both(root.WithoutHeaders, own.WithoutHeaders, wider), both(root.QueryParams, own.QueryParams, str)
+	fragment.Default(&m.Name, root.Name)
+	fragment.Default(&m.StatPrefix, root.StatPrefix)
 	if own.Port == 0 {
 		m.Port = root.Port
 	} else if root.Port != 0 && root.Port != own.Port {
 		ok = false
 	}
-	m.IgnoreUriCase = root.IgnoreUriCase || own.IgnoreUriCase
 	if own.SourceNamespace == "" {
 		m.SourceNamespace = root.SourceNamespace
 	} else if root.SourceNamespace != "" && root.SourceNamespace != own.SourceNamespace {
@@ -151,16 +197,26 @@ func joinMatches(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchR
 	return m, ok
 }
 
-// covers says whether whatever fits b fits a.
-func covers(a, b *networking.StringMatch) bool {
-	p, ok := a.MatchType.(*networking.StringMatch_Prefix)
-	if !ok {
-		return false
-	}
-	for _, s := range []string{b.GetExact(), b.GetPrefix()} {
-		if s != "" && len(s) >= len(p.Prefix) && s[:len(p.Prefix)] == p.Prefix {
-			return true
+// covers says whether whatever fits b fits a; fold, that a takes no notice of
+// case. A condition without a text holds wherever there is something.
+func covers(a, b *networking.StringMatch, fold bool) bool {
+	lower := func(s string) string {
+		if fold {
+			return strings.ToLower(s)
 		}
+		return s
+	}
+	switch m := a.MatchType.(type) {
+	case nil:
+		return true
+	case *networking.StringMatch_Regex:
+		return m.Regex == "*" || proto.Equal(a, b)
+	case *networking.StringMatch_Exact:
+		e, ok := b.MatchType.(*networking.StringMatch_Exact)
+		return ok && lower(m.Exact) == lower(e.Exact)
+	case *networking.StringMatch_Prefix:
+		begins := b.GetExact() + b.GetPrefix() // of which one is set
+		return begins != "" && strings.HasPrefix(lower(begins), lower(m.Prefix))
 	}
 	return false
 }

@@ -4,6 +4,8 @@ import (
 	"sort"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
+
 	"github.com/weftmesh/weft/control/problem"
 	"github.com/weftmesh/weft/control/world"
 	"github.com/weftmesh/weft/internal/istioapi"
@@ -43,7 +45,12 @@ func (t *translator) destinationRules() {
 	var wild []*rule
 	for _, item := range byAge(t.w.DestinationRules) {
 		o := item.Obj
+		if o.Spec.Host == "" {
+			t.problem(problem.SchemaInvalid, item.Origin, "spec.host", "no host is given; the rule is not in effect", "name the host of a Service or ServiceEntry")
+			continue
+		}
 		r := &rule{item: item, host: t.hosts.name(o.Spec.Host, o.Namespace), exportTo: exported(o.Spec.ExportTo, o.Namespace), clients: o.Spec.WorkloadSelector.GetMatchLabels()}
+		t.portSettings(r)
 		if strings.HasPrefix(r.host, "*") {
 			x.wild[o.Namespace] = append(x.wild[o.Namespace], r)
 			wild = append(wild, r)
@@ -66,6 +73,30 @@ func (t *translator) destinationRules() {
 	}
 	for _, s := range t.hosts.all {
 		t.destinationsOf(s, &x, wild)
+	}
+}
+
+// portSettings reports settings of ports that are in effect nowhere.
+func (t *translator) portSettings(r *rule) {
+	check := func(list []*networking.TrafficPolicy_PortTrafficPolicy, field string) {
+		seen := map[uint32]bool{}
+		for i, p := range list {
+			where, n := at("%s.portLevelSettings[%d].port", field, i), p.GetPort().GetNumber()
+			switch s := t.hosts.byHost[r.host]; {
+			case n < 1 || n > 65535:
+				t.problem(problem.SchemaInvalid, r.origin(), where, at("%d is no port; the settings are not in effect", n), "give a number from 1 to 65535")
+			case seen[n]:
+				t.problem(problem.SchemaInvalid, r.origin(), where, at("port %d has settings before these, which are not in effect", n), "put the two together")
+			case s != nil && s.PortByNumber(uint16(n)) == nil:
+				t.problem(problem.RuleWithoutPort, r.origin(), where, at("%s has no port %d; the settings are not in effect", r.host, n), "name a port of the host")
+			}
+			seen[n] = true
+		}
+	}
+	spec := r.item.Obj.Spec
+	check(spec.GetTrafficPolicy().GetPortLevelSettings(), "spec.trafficPolicy")
+	for i, sub := range spec.Subsets {
+		check(sub.GetTrafficPolicy().GetPortLevelSettings(), at("spec.subsets[%d].trafficPolicy", i))
 	}
 }
 

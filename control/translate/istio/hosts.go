@@ -11,15 +11,18 @@ import (
 // hosts finds services by the names that objects give them.
 type hosts struct {
 	domain string
+	// byHost are the first of each host, the oldest.
 	byHost map[string]*mesh.Service
 	refs   map[mesh.Ref]*mesh.Service
+	// several are the hosts that more than one namespace has.
+	several map[string]bool
 	// all are sorted by Ref, wild those whose host has an asterisk, the most
 	// specific first.
 	all, wild []*mesh.Service
 }
 
 func newHosts(services fragment.Services, domain string) *hosts {
-	h := &hosts{domain: domain, byHost: make(map[string]*mesh.Service, len(services)), refs: make(map[mesh.Ref]*mesh.Service, len(services))}
+	h := &hosts{domain: domain, byHost: make(map[string]*mesh.Service, len(services)), refs: make(map[mesh.Ref]*mesh.Service, len(services)), several: map[string]bool{}}
 	for _, s := range services {
 		h.add(s)
 	}
@@ -27,7 +30,11 @@ func newHosts(services fragment.Services, domain string) *hosts {
 }
 
 func (h *hosts) add(s *mesh.Service) {
-	h.byHost[s.Host] = s
+	if h.byHost[s.Host] == nil {
+		h.byHost[s.Host] = s
+	} else {
+		h.several[s.Host] = true
+	}
 	h.refs[s.Ref] = s
 	h.all = append(h.all, s)
 	if strings.HasPrefix(s.Host, "*") {
@@ -37,7 +44,7 @@ func (h *hosts) add(s *mesh.Service) {
 
 func (h *hosts) seal() {
 	sort.Slice(h.all, func(i, j int) bool { return h.all[i].Ref.Less(h.all[j].Ref) })
-	sort.Slice(h.wild, func(i, j int) bool {
+	sort.SliceStable(h.wild, func(i, j int) bool {
 		a, b := h.wild[i].Host, h.wild[j].Host
 		return len(a) > len(b) || len(a) == len(b) && a < b
 	})
@@ -47,6 +54,7 @@ func (h *hosts) seal() {
 // A short name is of the object's own namespace; name.namespace and
 // name.namespace.svc are taken for the service where there is one.
 func (h *hosts) name(host, namespace string) string {
+	host = strings.ToLower(host)
 	switch {
 	case host == "" || strings.HasPrefix(host, "*"):
 		return host
@@ -63,9 +71,13 @@ func (h *hosts) name(host, namespace string) string {
 	return host
 }
 
-// find returns the service of a host, also of one that a wildcard covers.
+// find returns the service of a host, also of one that a wildcard covers. Each
+// client replaces it by the one of that host which it sees.
 func (h *hosts) find(host, namespace string) *mesh.Service {
 	full := h.name(host, namespace)
+	if s := h.refs[mesh.Ref{Namespace: namespace, Name: entryName(full)}]; s != nil && s.Host == full {
+		return s
+	}
 	if s := h.byHost[full]; s != nil {
 		return s
 	}

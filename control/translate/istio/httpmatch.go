@@ -19,11 +19,11 @@ const maxRegex = 4096
 // that it cannot be used, which is reported where that is asked for.
 func (t *translator) match(in *networking.HTTPMatchRequest, src httpSource, index int, report bool) (mesh.Match, bool) {
 	m := mesh.Match{Name: in.Name, StatPrefix: in.StatPrefix, Source: mesh.ClientMatch{Namespace: in.SourceNamespace, Labels: in.SourceLabels}}
-	ok := true
+	ok, place := true, src.match(index)
 	bad := func(field, message, remedy string) {
 		ok = false
 		if report {
-			t.problem(problem.SchemaInvalid, src.origin, at("%s.match[%d]%s", src.field, index, field), message+"; the match is not in effect", remedy)
+			t.problem(problem.SchemaInvalid, place.At(""), place.Field+field, message+"; the match is not in effect", remedy)
 		}
 	}
 	if in.Uri != nil {
@@ -32,7 +32,7 @@ func (t *translator) match(in *networking.HTTPMatchRequest, src httpSource, inde
 		if v.Kind == mesh.Present || m.Path.IsAll() {
 			m.Path = mesh.PathMatch{}
 		} else if why, remedy := neverPath(m.Path); why != "" && ok && report {
-			t.problem(problem.SchemaWarning, src.origin, at("%s.match[%d].uri", src.field, index), why+"; the match never holds", remedy)
+			t.problem(problem.SchemaWarning, place.At(""), place.Field+".uri", why+"; the match never holds", remedy)
 		}
 	}
 	for _, p := range []struct {

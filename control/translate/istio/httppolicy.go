@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -15,26 +16,32 @@ import (
 // policy reads everything of a rule that does not choose where requests go.
 func (t *translator) policy(p *mesh.RoutePolicy, src httpSource, s *mesh.Service, port *mesh.Port) {
 	r := src.route
-	if d, ok := t.duration(r.Timeout, src.origin, src.field+".timeout"); ok {
-		p.Timeouts = mesh.Timeouts{Request: d, Origin: src.at(".timeout")}
+	said := src.of("timeout")
+	if d, ok := t.duration(r.Timeout, said.origin, said.field+".timeout"); ok {
+		p.Timeouts = mesh.Timeouts{Request: d, Origin: said.at(".timeout")}
 	}
 	if r.Retries != nil {
-		p.Retry = t.retry(r.Retries, src)
+		p.Retry = t.retry(r.Retries, src.of("retries"))
+	}
+	if p.Retry != nil && p.Retry.PerTry != nil && p.Timeouts.Request != nil && *p.Timeouts.Request > 0 && *p.Retry.PerTry > *p.Timeouts.Request {
+		said = src.of("retries")
+		t.problem(problem.SchemaWarning, said.origin, said.field+".retries.perTryTimeout", at("%s is longer than the timeout of %s, which ends the request before", p.Retry.PerTry.Std(), p.Timeouts.Request.Std()), "give less, or a longer timeout")
 	}
 	if r.Fault != nil {
-		p.Fault = t.fault(r.Fault, src)
+		p.Fault = t.fault(r.Fault, src.of("fault"))
 	}
-	t.mirrors(p, src, s, port)
+	t.mirrors(p, src.of("mirror"), s, port)
 	if r.CorsPolicy != nil {
-		p.CORS = t.cors(r.CorsPolicy, src)
+		p.CORS = t.cors(r.CorsPolicy, src.of("corsPolicy"))
 	}
 	var host string
-	p.RequestHeaders, host = t.headers(r.Headers.GetRequest(), src.origin, src.field+".headers.request")
-	p.ResponseHeaders, _ = t.headers(r.Headers.GetResponse(), src.origin, src.field+".headers.response")
-	p.Rewrite = t.rewrite(r.Rewrite, src)
+	said = src.of("headers")
+	p.RequestHeaders, host = t.headers(r.Headers.GetRequest(), said.origin, said.field+".headers.request")
+	p.ResponseHeaders, _ = t.headers(r.Headers.GetResponse(), said.origin, said.field+".headers.response")
+	p.Rewrite = t.rewrite(r.Rewrite, src.of("rewrite"))
 	if host != "" && (p.Rewrite == nil || p.Rewrite.Host == "") {
 		if p.Rewrite == nil {
-			p.Rewrite = &mesh.Rewrite{Origin: src.at(".headers.request")}
+			p.Rewrite = &mesh.Rewrite{Origin: said.at(".headers.request")}
 		}
 		p.Rewrite.Host = host
 	}
@@ -68,9 +75,15 @@ func defaultRetry() *mesh.Retry {
 
 func (t *translator) retry(in *networking.HTTPRetry, src httpSource) *mesh.Retry {
 	out := defaultRetry()
-	out.Origin, out.Attempts = src.at(".retries"), 0
+	out.Origin = src.at(".retries")
 	if in.Attempts <= 0 {
-		return &mesh.Retry{Origin: src.at(".retries")}
+		switch {
+		case in.Attempts < 0:
+			t.invalid(src, ".retries.attempts", at("%d is negative; nothing is retried", in.Attempts), "give 0 or more")
+		case !proto.Equal(in, &networking.HTTPRetry{}):
+			t.problem(problem.SchemaWarning, src.origin, src.field+".retries", "attempts is 0, or not given: nothing is retried, and the other fields have no effect", "give attempts")
+		}
+		return &mesh.Retry{Origin: out.Origin}
 	}
 	out.Attempts = uint32(in.Attempts)
 	out.PerTry, _ = t.duration(in.PerTryTimeout, src.origin, src.field+".retries.perTryTimeout")
@@ -128,14 +141,18 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 	f := &mesh.Fault{Origin: src.at(".fault")}
 	if d := in.Delay; d != nil {
 		switch fixed, ok := t.duration(d.GetFixedDelay(), src.origin, src.field+".fault.delay.fixedDelay"); {
+		case ok && *fixed < mesh.Duration(time.Millisecond):
+			t.invalid(src, ".fault.delay.fixedDelay", at("the delay %s is below 1ms; nothing is delayed", fixed.Std()), "give 1ms or more")
 		case ok:
-			f.Delay = &mesh.FaultDelay{Fixed: *fixed, Millionths: t.share(d.Percentage, float64(d.Percent), src, ".fault.delay")} //nolint:staticcheck // deprecated, and still used
+			f.Delay = &mesh.FaultDelay{Fixed: *fixed, Millionths: t.faulty(d.Percentage, d.Percent, src, ".fault.delay", "delayed")} //nolint:staticcheck // deprecated, and still used
 		case d.GetExponentialDelay() != nil:
 			t.problem(problem.IstioUnsupported, src.origin, src.field+".fault.delay.exponentialDelay", "the mesh cannot make exponential delays; there is none", "use fixedDelay")
+		case d.GetFixedDelay() == nil:
+			t.invalid(src, ".fault.delay", "no delay is given; nothing is delayed", "give fixedDelay")
 		}
 	}
 	if a := in.Abort; a != nil {
-		abort := &mesh.FaultAbort{Millionths: t.share(a.Percentage, 0, src, ".fault.abort")}
+		abort := &mesh.FaultAbort{}
 		switch e := a.ErrorType.(type) {
 		case *networking.HTTPFaultInjection_Abort_HttpStatus:
 			if e.HttpStatus < 200 || e.HttpStatus > 599 {
@@ -159,7 +176,12 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 			t.invalid(src, ".fault.abort", "no error is given; nothing is aborted", "give httpStatus or grpcStatus")
 			abort = nil
 		}
-		f.Abort = abort
+		if f.Abort = abort; abort != nil {
+			abort.Millionths = t.faulty(a.Percentage, 0, src, ".fault.abort", "aborted")
+		}
+	}
+	if in.Delay == nil && in.Abort == nil {
+		t.invalid(src, ".fault", "neither a delay nor an abort is given; there is no fault", "give delay or abort")
 	}
 	if f.Delay == nil && f.Abort == nil {
 		return nil
@@ -167,14 +189,24 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 	return f
 }
 
-// share turns a percentage into millionths; none means all.
-func (t *translator) share(p *networking.Percent, old float64, src httpSource, field string) uint32 {
-	v := 100.0
+// faulty is the share of the requests that a fault is for, old that of the
+// deprecated field. Without either it is for none (HTTPFaultInjection).
+func (t *translator) faulty(p *networking.Percent, old int32, src httpSource, field, what string) uint32 {
 	switch {
-	case p != nil:
+	case p == nil && old == 0:
+		t.problem(problem.SchemaWarning, src.origin, src.field+field, "no percentage is given; no request is "+what, "give percentage: {value: 100} for all requests")
+		return 0
+	case p == nil:
+		p = &networking.Percent{Value: float64(old)}
+	}
+	return t.share(p, src, field)
+}
+
+// share turns a percentage into millionths; none means all.
+func (t *translator) share(p *networking.Percent, src httpSource, field string) uint32 {
+	v := 100.0
+	if p != nil {
 		v = p.Value
-	case old > 0:
-		v = old
 	}
 	if v < 0 || v > 100 || math.IsNaN(v) {
 		t.invalid(src, field+".percentage", at("%v is not between 0 and 100; the nearest is taken", v), "give a percentage")
@@ -203,16 +235,15 @@ func (t *translator) mirrors(p *mesh.RoutePolicy, src httpSource, s *mesh.Servic
 		p.Mirrors = append(p.Mirrors, mesh.Mirror{Backend: b, Millionths: millionths, Origin: src.at(field)})
 	}
 	if r := src.route; r.Mirror != nil {
-		old := float64(0)
 		percentage := r.MirrorPercentage
 		if percentage == nil && r.MirrorPercent != nil { //nolint:staticcheck // deprecated, and still used
 			percentage = &networking.Percent{Value: float64(r.MirrorPercent.Value)} //nolint:staticcheck // as above
 		}
-		add(r.Mirror, t.share(percentage, old, src, ".mirror"), ".mirror")
+		add(r.Mirror, t.share(percentage, src, ".mirror"), ".mirror")
 	}
 	for i, m := range src.route.Mirrors {
 		field := at(".mirrors[%d]", i)
-		add(m.Destination, t.share(m.Percentage, 0, src, field), field+".destination")
+		add(m.Destination, t.share(m.Percentage, src, field), field+".destination")
 	}
 }
 

@@ -102,36 +102,18 @@ func (t *translator) invalid(src httpSource, field, message, remedy string) {
 
 func (t *translator) backends(src httpSource, s *mesh.Service, port *mesh.Port) []mesh.Backend {
 	var out []mesh.Backend
-	var sum uint64
+	shares := weights(t, src.route.Route, src.origin, src.field, "the requests are answered 500")
 	for i, d := range src.route.Route {
 		field := at("%s.route[%d]", src.field, i)
 		b := t.destination(d.Destination, src.namespace, src.origin, field+".destination", "host", s, port)
-		b.Weight = weight(d.Weight, len(src.route.Route))
-		if d.Weight < 0 {
-			t.problem(problem.SchemaInvalid, src.origin, field+".weight", at("the weight %d is negative; the destination receives nothing", d.Weight), "give 0 or more")
-		}
+		b.Weight = shares[i]
 		var host string
 		b.RequestHeaders, host = t.headers(d.Headers.GetRequest(), src.origin, field+".headers.request")
 		b.ResponseHeaders, _ = t.headers(d.Headers.GetResponse(), src.origin, field+".headers.response")
 		b.Host = host
-		sum += uint64(b.Weight)
 		out = append(out, b)
 	}
-	if sum == 0 {
-		t.invalid(src, ".route", "no destination has a weight above 0; the requests are answered 500", "give one of them a weight")
-	}
 	return out
-}
-
-// weight of a destination; a single one needs none.
-func weight(w int32, n int) uint32 {
-	switch {
-	case w < 0:
-		return 0
-	case w == 0 && n == 1:
-		return 100
-	}
-	return uint32(w)
 }
 
 // destination finds what a Destination means. A missing port is the only one of
@@ -139,10 +121,17 @@ func weight(w int32, n int) uint32 {
 func (t *translator) destination(d *networking.Destination, namespace string, o mesh.Origin, field, what string, from *mesh.Service, port *mesh.Port) mesh.Backend {
 	b := mesh.Backend{Port: port.Number, Subset: d.GetSubset()}
 	s := t.hosts.find(d.GetHost(), namespace)
+	if s != nil && s.Host == from.Host && t.hosts.several[s.Host] {
+		s, t.shared.own = from, true // of several the one that the rules are made for
+	}
 	if s == nil {
 		host := t.hosts.name(d.GetHost(), namespace)
-		b.Service, b.Invalid = mesh.Ref{Namespace: namespace, Name: host}, "HostNotFound"
-		t.problem(problem.ReferenceMissing, o, field+".host", at("no Service or ServiceEntry has the %s %s; its share of the requests is answered 500", what, host), "create it or correct the name")
+		fate := "its share of the requests is answered 503"
+		if what != "host" {
+			fate = "no copy is sent there"
+		}
+		b.Service, b.Invalid, b.Status = mesh.Ref{Namespace: namespace, Name: host}, "HostNotFound", http.StatusServiceUnavailable
+		t.problem(problem.ReferenceMissing, o, field+".host", at("no Service or ServiceEntry has the %s %s; %s", what, host, fate), "create it or correct the name")
 		return b
 	}
 	b.Service = s.Ref
@@ -150,14 +139,16 @@ func (t *translator) destination(d *networking.Destination, namespace string, o 
 	switch {
 	case number == 0 && len(s.Ports) == 1:
 		b.Port = s.Ports[0].Number
+	case number == 0 && s == from:
+		t.shared.own = true // others are told that a port is missing
 	case number == 0 && s != from && len(s.Ports) > 1:
 		t.problem(problem.PortRequired, o, field+".port", at("%s has several ports and none is named; port %d is taken, for which the request came", s.Host, port.Number), "name the port")
 	case number > 0 && number <= 65535:
 		b.Port = uint16(number)
 	}
 	if s.PortByNumber(b.Port) == nil {
-		b.Invalid = "PortNotFound"
-		t.problem(problem.ReferenceMissing, o, field+".port", at("%s has no port %d; its share of the requests is answered 500", s.Host, b.Port), "name a port of the host")
+		b.Invalid, b.Status = "PortNotFound", http.StatusServiceUnavailable
+		t.problem(problem.ReferenceMissing, o, field+".port", at("%s has no port %d; its share of the requests is answered 503", s.Host, b.Port), "name a port of the host")
 	}
 	return b
 }
@@ -174,6 +165,10 @@ func (t *translator) redirect(rule *mesh.Rule, src httpSource) bool {
 			t.invalid(src, p[0], at("%q %s; the rule is not in effect", p[1], why), "begin it with /")
 			return false
 		}
+	}
+	if r.Scheme == "" && in.Authority == "" && in.Uri == "" && in.PrefixRewrite == "" && in.RedirectPort == nil {
+		t.invalid(src, ".redirect", "it leads to where the request came from; the rule is not in effect", "give uri, authority, scheme or port")
+		return false
 	}
 	if in.PrefixRewrite != "" {
 		if in.Uri != "" {

@@ -34,8 +34,11 @@ func (c *converter) balancing(in *networking.LoadBalancerSettings, field string)
 	if out.WarmUp != nil && (out.Hash != nil || out.Algorithm == mesh.Random || out.Algorithm == mesh.Passthrough) {
 		c.problem(problem.SchemaWarning, field+".warmup", "new endpoints are warmed up with LEAST_REQUEST and ROUND_ROBIN only; they get their full share at once", "use one of these, or remove the field")
 	}
-	if in.ZoneAwareLbSetting != nil {
-		c.problem(problem.IstioUnsupported, field+".zoneAwareLbSetting", "requests are not kept in a zone by its size", "use localityLbSetting")
+	if z := in.ZoneAwareLbSetting; z != nil && (z.Enabled == nil || z.Enabled.Value) {
+		if out.Locality != nil {
+			c.problem(problem.SchemaWarning, field+".localityLbSetting", "zoneAwareLbSetting is in effect, and this is not", "keep one of the two")
+		}
+		out.Locality = c.zoneAware(z, field+".zoneAwareLbSetting")
 	}
 	return out
 }
@@ -152,8 +155,37 @@ func (c *converter) locality(in *networking.LocalityLoadBalancerSetting, field s
 		}
 		out.Distribute = append(out.Distribute, mesh.LocalityShares{From: d.From, To: d.To})
 	}
-	for _, f := range in.Failover {
-		out.Failover = append(out.Failover, mesh.LocalityFailover{From: f.From, To: f.To})
+	out.Failover = failover(c, in.Failover, field)
+	return out
+}
+
+// failover reads what region takes over for another.
+func failover[F interface {
+	GetFrom() string
+	GetTo() string
+}](c *converter, list []F, field string) (out []mesh.LocalityFailover) {
+	for i, f := range list {
+		from, to := f.GetFrom(), f.GetTo()
+		if from == "" || to == "" || from == to || strings.ContainsAny(from+to, "/*") {
+			c.problem(problem.SchemaInvalid, at("%s.failover[%d]", field, i), at("from %q to %q does not lead from one region to another; it is not in effect", from, to), "name two regions, without zones")
+			continue
+		}
+		out = append(out, mesh.LocalityFailover{From: from, To: to})
+	}
+	return out
+}
+
+// zoneAware reads how requests are kept in the region and, as far as its size
+// allows, in the zone.
+func (c *converter) zoneAware(in *networking.ZoneAwareLoadBalancerSetting, field string) *mesh.LocalityPreference {
+	out := &mesh.LocalityPreference{Failover: failover(c, in.Failover, field), ZoneAware: &mesh.ZoneAware{MinSize: in.MinClusterSize.GetValue()}}
+	for i, l := range in.FailoverPriority {
+		switch key, _, _ := strings.Cut(l, "="); key {
+		case "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone":
+			c.problem(problem.SchemaInvalid, at("%s.failoverPriority[%d]", field, i), at("%s is looked at in any case; it is left out", key), "remove it")
+		default:
+			out.FailoverPriority = append(out.FailoverPriority, l)
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
@@ -18,26 +19,38 @@ import (
 type entry = world.Item[*istioapi.ServiceEntry]
 
 // serviceEntries makes a service of each host of each ServiceEntry. A Service
-// of the platform keeps its name; of several entries the oldest has it.
+// of the platform keeps its name; of several entries in one namespace the oldest
+// has it. Of those in several namespaces clients have their own namespace's, else
+// the oldest that they see.
 func (t *translator) serviceEntries() {
-	owners := map[netip.Prefix]*mesh.Service{}
+	owners := map[netip.Prefix][]*mesh.Service{}
 	for _, s := range t.hosts.all {
 		for _, a := range s.Addresses {
-			owners[single(a)] = s
+			owners[single(a)] = append(owners[single(a)], s)
 		}
 	}
+	twins := map[string][]*mesh.Service{}
 	for _, item := range byAge(t.w.ServiceEntries) {
 		for i, host := range item.Obj.Spec.Hosts {
-			field := at("spec.hosts[%d]", i)
+			field, host := at("spec.hosts[%d]", i), strings.ToLower(host)
 			if !apifield.DNSName(strings.TrimPrefix(strings.TrimPrefix(host, "*."), "*")) {
 				t.problem(problem.SchemaInvalid, item.Origin, field, at("%q is no host; it is left out", host), "write a DNS name, or one that begins with *.")
 				continue
 			}
-			if first := t.hosts.byHost[host]; first != nil {
-				t.problem(problem.EntryShadowed, item.Origin, field, at("the host %s is that of %s already, which is in effect", host, first.Origin), "use another host")
+			s := t.service(item, host)
+			first := t.shadow(s, twins[host])
+			if first != nil && first.Origin == item.Origin {
+				t.problem(problem.SchemaWarning, item.Origin, field, at("the host %s is given twice", host), "give each host once")
 				continue
 			}
-			s := t.service(item, host)
+			if first != nil {
+				t.problem(problem.EntryShadowed, item.Origin, field, at("the host %s is that of %s already, which is in effect", host, first.Origin), "use another host, or put the two together")
+				continue
+			}
+			if s.Rank = len(twins[host]); s.Rank > 0 {
+				t.preferred(s, twins[host], field)
+			}
+			twins[host] = append(twins[host], s)
 			t.addresses(s, item, owners)
 			t.hosts.add(s)
 			t.out.Services = append(t.out.Services, s)
@@ -52,12 +65,8 @@ func (t *translator) serviceEntries() {
 
 func (t *translator) service(item entry, host string) *mesh.Service {
 	spec := item.Obj.Spec
-	s := &mesh.Service{Ref: mesh.Ref{Namespace: item.Obj.Namespace, Name: host}, Host: host, ExportTo: exported(spec.ExportTo, item.Obj.Namespace),
+	s := &mesh.Service{Ref: mesh.Ref{Namespace: item.Obj.Namespace, Name: entryName(host)}, Host: host, ExportTo: exported(spec.ExportTo, item.Obj.Namespace),
 		OutsideMesh: spec.Location == networking.ServiceEntry_MESH_EXTERNAL, Names: spec.SubjectAltNames, Origin: item.Origin}
-	if !strings.Contains(host, ".") {
-		// A Service may have the same name; hosts of entries always have a dot.
-		s.Name = host + "."
-	}
 	switch spec.Resolution {
 	case networking.ServiceEntry_STATIC:
 		s.Kind = mesh.Static
@@ -75,6 +84,10 @@ func (t *translator) service(item entry, host string) *mesh.Service {
 		s.Kind = mesh.Static
 	}
 	for i, p := range spec.Ports {
+		if strings.EqualFold(p.Protocol, "UDP") {
+			t.problem(problem.IstioUnsupported, item.Origin, at("spec.ports[%d].protocol", i), "UDP is not carried; the port is left out", "remove the port")
+			continue
+		}
 		if p.Number < 1 || p.Number > 65535 || s.PortByNumber(uint16(p.Number)) != nil {
 			t.problem(problem.SchemaInvalid, item.Origin, at("spec.ports[%d].number", i), at("%d is no port, or is given twice; it is left out", p.Number), "give each port once, from 1 to 65535")
 			continue
@@ -109,7 +122,7 @@ func protocolOf(p *networking.ServicePort) mesh.Protocol {
 
 // addresses gives a service the addresses and subnets of its entry that are
 // nobody's yet.
-func (t *translator) addresses(s *mesh.Service, item entry, owners map[netip.Prefix]*mesh.Service) {
+func (t *translator) addresses(s *mesh.Service, item entry, owners map[netip.Prefix][]*mesh.Service) {
 	for i, text := range item.Obj.Spec.Addresses {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -124,13 +137,15 @@ func (t *translator) addresses(s *mesh.Service, item entry, owners map[netip.Pre
 		if p.IsSingleIP() {
 			p = single(p.Addr())
 		}
-		if first := owners[p]; first != nil {
+		if first := ownerOf(owners[p], s); first != nil {
 			if first.Origin != item.Origin { // else the first host of the entry has it
-				t.problem(problem.EntryShadowed, item.Origin, "spec.addresses", at("the address %s belongs to %s already; it is ignored here", strings.TrimSuffix(p.String(), at("/%d", p.Addr().BitLen())), first.Origin), "give each host its own address")
+				said := problem.New(problem.EntryShadowed, item.Origin, "spec.addresses", at("the address %s belongs to %s already; it is ignored here", strings.TrimSuffix(p.String(), at("/%d", p.Addr().BitLen())), first.Origin), "give each host its own address")
+				said.Severity = mesh.Warning
+				t.report(said)
 			}
 			continue
 		}
-		owners[p] = s
+		owners[p] = append(owners[p], s)
 		if p.IsSingleIP() {
 			s.Addresses = append(s.Addresses, p.Addr())
 		} else {
@@ -146,9 +161,27 @@ func (t *translator) entryWarnings(item entry) {
 	for i, e := range spec.Endpoints {
 		t.network(e.Network, item.Origin, at("spec.endpoints[%d].network", i))
 		t.ports(e.Ports, item.Origin, at("spec.endpoints[%d].ports", i))
+		for _, name := range keys(e.Ports) {
+			if !slices.ContainsFunc(spec.Ports, func(p *networking.ServicePort) bool { return p.Name == name }) {
+				t.problem(problem.SchemaWarning, item.Origin, at("spec.endpoints[%d].ports.%s", i, name), at("no port is named %s; the entry is not used", name), "name one of spec.ports")
+			}
+		}
+	}
+	if len(spec.Hosts) == 0 {
+		t.problem(problem.SchemaInvalid, item.Origin, "spec.hosts", "no host is given; the entry is not in effect", "give one")
+	}
+	if len(spec.Ports) == 0 {
+		t.problem(problem.SchemaWarning, item.Origin, "spec.ports", "no port is given; nothing can be sent there", "give the ports that are dialled")
 	}
 	for i, p := range spec.Ports {
-		if len(spec.Addresses) == 0 && protocolOf(p) == mesh.TCP {
+		known := protocolOf(p)
+		if p.Protocol != "" && known == mesh.Detect && !strings.EqualFold(p.Protocol, "UDP") {
+			t.problem(problem.SchemaWarning, item.Origin, at("spec.ports[%d].protocol", i), at("%q is no protocol; the first bytes of a connection decide", p.Protocol), "use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS")
+		}
+		if p.TargetPort > 65535 {
+			t.problem(problem.SchemaInvalid, item.Origin, at("spec.ports[%d].targetPort", i), at("%d is no port; %d is used", p.TargetPort, p.Number), "give one from 1 to 65535")
+		}
+		if len(spec.Addresses) == 0 && known == mesh.TCP {
 			t.problem(problem.EntryAddressRequired, item.Origin, at("spec.ports[%d]", i), at("TCP port %d has no address to be known by; connections to it have the fate of unknown destinations", p.Number), "give spec.addresses")
 		}
 	}

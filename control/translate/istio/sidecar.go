@@ -2,6 +2,7 @@ package istio
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -14,9 +15,10 @@ import (
 // they do not know. Of several for the same workloads the oldest is in effect.
 func (t *translator) sidecars() {
 	taken := map[string]mesh.Origin{}
+	selectors := selectors{}
 	for _, item := range byAge(t.w.Sidecars) {
 		spec, ns := item.Obj.Spec, item.Obj.Namespace
-		s := &mesh.Sidecar{Ref: mesh.Ref{Namespace: ns, Name: item.Obj.Name}, Labels: spec.WorkloadSelector.GetLabels(), Origin: item.Origin}
+		s := &mesh.Sidecar{Ref: mesh.Ref{Namespace: ns, Name: item.Obj.Name}, Labels: spec.WorkloadSelector.GetLabels(), Created: item.Obj.CreationTimestamp.UTC(), Origin: item.Origin}
 		key := ns + " " + mesh.LabelString(s.Labels)
 		if first, dup := taken[key]; dup {
 			code := problem.SidecarDuplicate
@@ -27,6 +29,7 @@ func (t *translator) sidecars() {
 			continue
 		}
 		taken[key] = item.Origin
+		selectors.add(s.Namespace, s.Labels, s.Origin)
 		if len(spec.Egress) > 0 {
 			s.Egress = []mesh.Egress{}
 		}
@@ -48,10 +51,10 @@ func (t *translator) sidecars() {
 		}
 		t.out.Sidecars = append(t.out.Sidecars, s)
 	}
+	t.contested(selectors, problem.SidecarConflict, "spec.workloadSelector")
 }
 
-// ingress reads what is declared of the workload's own ports. Connections reach
-// the application at the port that the client dialled.
+// ingress reads what is declared of the workload's own ports.
 func (t *translator) ingress(list []*networking.IstioIngressListener, o mesh.Origin) []mesh.Port {
 	var out []mesh.Port
 	seen := map[uint32]bool{}
@@ -67,15 +70,12 @@ func (t *translator) ingress(list []*networking.IstioIngressListener, o mesh.Ori
 			continue
 		}
 		seen[n] = true
-		out = append(out, mesh.Port{Number: uint16(n), Name: p.GetName(), Protocol: t.sidecarProtocol(p, o, field)})
+		out = append(out, mesh.Port{Number: uint16(n), Name: p.GetName(), Protocol: t.sidecarProtocol(p, o, field), Application: t.defaultEndpoint(in.DefaultEndpoint, n, o, field+".defaultEndpoint")})
 		if in.Bind != "" {
 			unsupported(".bind", at("connections to port %d are received at every address of the workload", n), "remove the field")
 		}
 		if in.CaptureMode == networking.CaptureMode_NONE {
 			unsupported(".captureMode", "the proxy does not listen for itself; the port is captured as all others are", "exclude the port with traffic.sidecar.istio.io/excludeInboundPorts")
-		}
-		if in.DefaultEndpoint != "" {
-			t.defaultEndpoint(in.DefaultEndpoint, n, o, field+".defaultEndpoint")
 		}
 		if in.Tls != nil {
 			unsupported(".tls", "the proxy does not terminate TLS of clients outside of the mesh; such connections are handed to the application as they are", "terminate TLS in the application")
@@ -87,21 +87,27 @@ func (t *translator) ingress(list []*networking.IstioIngressListener, o mesh.Ori
 	return out
 }
 
-// defaultEndpoint tells where connections are not handed to what is named.
-func (t *translator) defaultEndpoint(text string, port uint32, o mesh.Origin, field string) {
+// proxyPorts are the proxy's own: what is there is not for clients.
+var proxyPorts = []uint16{4140, 4143, 4190, 4191, 15021, 15090}
+
+// defaultEndpoint is where connections to a port are handed to; zero stands for
+// what was dialled.
+func (t *translator) defaultEndpoint(text string, port uint32, o mesh.Origin, field string) netip.AddrPort {
 	if strings.HasPrefix(text, "unix:") {
 		t.problem(problem.IstioUnsupported, o, field, "connections are handed to ports only, not to sockets of a file system; they go to the port that was dialled", "let the application listen at the port")
-		return
+		return netip.AddrPort{}
 	}
 	a, err := netip.ParseAddrPort(text)
 	switch {
-	case err != nil || !a.Addr().IsLoopback() && !a.Addr().IsUnspecified():
+	case text == "":
+	case err != nil || a.Port() == 0 || !a.Addr().IsLoopback() && !a.Addr().IsUnspecified():
 		t.problem(problem.SchemaInvalid, o, field, at("%q is neither an address and port of the workload nor a socket; connections go to the port that was dialled", text), "write 127.0.0.1:PORT or 0.0.0.0:PORT")
-	case uint32(a.Port()) != port:
-		t.problem(problem.IstioUnsupported, o, field, at("connections are handed to port %d, which was dialled, and not to port %d", port, a.Port()), "let the Service's targetPort be that port")
-	case a.Addr().IsLoopback():
-		t.problem(problem.IstioUnsupported, o, field, "connections are handed to the address that was dialled, not to the loopback address", at("let the application listen at 0.0.0.0:%d", port))
+	case slices.Contains(proxyPorts, a.Port()):
+		t.problem(problem.SchemaInvalid, o, field, at("port %d is the proxy's own; connections go to the port that was dialled", a.Port()), "name the application's port")
+	case a.Addr().IsLoopback() || uint32(a.Port()) != port:
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
+	return netip.AddrPort{}
 }
 
 // sidecarProtocol reads the protocol of a port; nothing that is known means to

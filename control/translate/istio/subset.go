@@ -21,7 +21,7 @@ func (t *translator) subsets() {
 	}
 	check := func(b *mesh.Backend, o mesh.Origin, what string) {
 		if b.Subset != "" && b.Invalid == "" && !known[key{b.Service, b.Subset}] {
-			t.problem(problem.ReferenceMissing, o, cmp.Or(o.Field, "spec"), at("no DestinationRule has the %s %s of %s; its share of the requests is answered 500", what, b.Subset, b.Service), "add the subset to a DestinationRule of the host")
+			t.problem(problem.ReferenceMissing, o, cmp.Or(o.Field, "spec"), at("no DestinationRule has the %s %s of %s; its share of the requests is answered 503", what, b.Subset, b.Service), "add the subset to a DestinationRule of the host")
 		}
 	}
 	for _, r := range t.out.Routes {

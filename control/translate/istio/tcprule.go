@@ -49,7 +49,7 @@ func (t *translator) tcpRules(s *mesh.Service, port *mesh.Port, list []*virtual)
 					rule.Matches = append(rule.Matches, mesh.TCPMatch{SNI: names, Subnets: subnets, Source: mesh.ClientMatch{Namespace: m.SourceNamespace, Labels: m.SourceLabels}})
 				}
 			}
-			if len(rule.Matches) > 0 && port.Protocol != mesh.HTTP {
+			if len(rule.Matches) > 0 && t.leads(r.Route, v, field) {
 				rule.Backends = t.tcpBackends(r.Route, v, field, s, port)
 				add(rule)
 			}
@@ -69,7 +69,7 @@ func (t *translator) tcpRules(s *mesh.Service, port *mesh.Port, list []*virtual)
 					rule.Matches = append(rule.Matches, mesh.TCPMatch{Subnets: subnets, Source: client})
 				}
 			}
-			if some {
+			if some && t.leads(r.Route, v, field) {
 				rule.Backends = t.tcpBackends(r.Route, v, field, s, port)
 				if allConnections(&rule) {
 					rule.Matches = nil
@@ -149,22 +149,27 @@ func (t *translator) serverNames(list []string, v *virtual, where string) (names
 			continue
 		}
 		names = append(names, name)
-		inside := false
-		for _, h := range v.item.Obj.Spec.Hosts {
-			inside = inside || mesh.HostCovers(h, name) || mesh.HostCovers(t.hosts.name(h, v.item.Obj.Namespace), name)
-		}
-		if !inside {
+		if !t.hostsOf(v).cover(name) {
 			t.problem(problem.SchemaWarning, v.origin(), at("%s.sniHosts[%d]", where, i), at("%s is not within spec.hosts; it is compared all the same", name), "name it in spec.hosts too")
 		}
 	}
 	return names
 }
 
+// leads says whether a rule says where connections go, as it must.
+func (t *translator) leads(list []*networking.RouteDestination, v *virtual, field string) bool {
+	if len(list) == 0 {
+		t.problem(problem.SchemaInvalid, v.origin(), field+".route", "no destination is given; the rule is not in effect", "give one")
+	}
+	return len(list) > 0
+}
+
 func (t *translator) tcpBackends(list []*networking.RouteDestination, v *virtual, field string, s *mesh.Service, port *mesh.Port) []mesh.Backend {
 	var out []mesh.Backend
+	shares := weights(t, list, v.origin(), field, "the connections are closed")
 	for i, d := range list {
 		b := t.destination(d.Destination, v.item.Obj.Namespace, v.origin(), at("%s.route[%d].destination", field, i), "host", s, port)
-		b.Weight = weight(d.Weight, len(list))
+		b.Weight = shares[i]
 		out = append(out, b)
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 // workloads the oldest is in effect.
 func (t *translator) telemetries() {
 	taken := map[string]mesh.Origin{}
+	selectors := selectors{}
 	for _, item := range byAge(t.w.Telemetries) {
 		spec, o := item.Obj.Spec, item.Origin
 		if spec.TargetRef != nil || len(spec.TargetRefs) > 0 {
@@ -21,7 +22,7 @@ func (t *translator) telemetries() {
 			t.problem(problem.IstioUnsupported, o, field, "the mesh runs no gateways and waypoints; the Telemetry is not in effect", "use spec.selector")
 			continue
 		}
-		m := &mesh.Telemetry{Ref: mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Name}, Labels: spec.Selector.GetMatchLabels(), Origin: o}
+		m := &mesh.Telemetry{Ref: mesh.Ref{Namespace: item.Obj.Namespace, Name: item.Obj.Name}, Labels: spec.Selector.GetMatchLabels(), Created: item.Obj.CreationTimestamp.UTC(), Origin: o}
 		key := m.Namespace + " " + mesh.LabelString(m.Labels)
 		if first, dup := taken[key]; dup {
 			code := problem.TelemetryDuplicate
@@ -32,6 +33,7 @@ func (t *translator) telemetries() {
 			continue
 		}
 		taken[key] = o
+		selectors.add(m.Namespace, m.Labels, o)
 		for i, r := range spec.Tracing {
 			if one, ok := t.tracing(r, o, at("spec.tracing[%d]", i)); ok {
 				m.Tracing = append(m.Tracing, one)
@@ -47,6 +49,7 @@ func (t *translator) telemetries() {
 		}
 		t.out.Telemetries = append(t.out.Telemetries, m)
 	}
+	t.contested(selectors, problem.TelemetryConflict, "spec.selector")
 }
 
 func (t *translator) logging(in *telemetry.AccessLogging, o mesh.Origin, field string) (l mesh.Logging, ok bool) {

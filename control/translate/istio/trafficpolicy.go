@@ -201,11 +201,17 @@ func (c *converter) pool(in *networking.ConnectionPoolSettings, field string) *m
 	out := &mesh.Pool{Origin: c.of("connectionPool", func(p parts) bool { return p.pool != nil })}
 	if p := in.Tcp; p != nil {
 		out.MaxConnections = c.positive(p.MaxConnections, field+".tcp.maxConnections")
-		out.ConnectTimeout = c.duration(p.ConnectTimeout, field+".tcp.connectTimeout")
-		out.MaxConnectionDuration = c.duration(p.MaxConnectionDuration, field+".tcp.maxConnectionDuration")
+		out.ConnectTimeout = c.above(p.ConnectTimeout, field+".tcp.connectTimeout")
+		out.MaxConnectionDuration = c.above(p.MaxConnectionDuration, field+".tcp.maxConnectionDuration")
 		out.TCPIdle = c.duration(p.IdleTimeout, field+".tcp.idleTimeout")
 		if k := p.TcpKeepalive; k != nil {
-			out.Keepalive = &mesh.Keepalive{Probes: k.Probes, Time: mesh.Duration(k.Time.AsDuration()), Interval: mesh.Duration(k.Interval.AsDuration())}
+			out.Keepalive = &mesh.Keepalive{Probes: k.Probes}
+			if d := c.above(k.Time, field+".tcp.tcpKeepalive.time"); d != nil {
+				out.Keepalive.Time = *d
+			}
+			if d := c.above(k.Interval, field+".tcp.tcpKeepalive.interval"); d != nil {
+				out.Keepalive.Interval = *d
+			}
 		}
 	}
 	if p := in.Http; p != nil {
@@ -252,7 +258,9 @@ func (c *converter) outlier(in *networking.OutlierDetection, field string) *mesh
 		out.ConsecutiveGateway = c.positive(v, field)
 	}
 	if v := in.ConsecutiveLocalOriginFailures; v != nil {
-		out.ConsecutiveLocal = &v.Value
+		if out.ConsecutiveLocal = &v.Value; !in.SplitExternalLocalOriginErrors {
+			c.problem(problem.SchemaWarning, field+".consecutiveLocalOriginFailures", "it has no effect without splitExternalLocalOriginErrors", "set splitExternalLocalOriginErrors too")
+		}
 	}
 	percent := func(v int32, name string) *uint32 {
 		if v < 0 || v > 100 {

@@ -16,7 +16,7 @@ import (
 
 // Translate is pure.
 func Translate(w *world.World, services fragment.Services, settings mesh.Settings) fragment.Fragment {
-	t := &translator{w: w, settings: settings, told: map[string]bool{}}
+	t := &translator{w: w, settings: settings, told: map[string]bool{}, shared: newShared()}
 	t.hosts = newHosts(services, settings.ClusterDomain)
 	t.readWorkloads()
 	t.serviceEntries()
@@ -37,7 +37,8 @@ type translator struct {
 	// workloads are the WorkloadEntries, the oldest first.
 	workloads []workload
 	// told keeps what is found for several ports or scopes to one problem.
-	told map[string]bool
+	told   map[string]bool
+	shared shared
 }
 
 func (t *translator) problem(c problem.Code, o mesh.Origin, field, message, remedy string) {

@@ -22,6 +22,8 @@ type virtual struct {
 	exportTo []string
 	// rules are the HTTP rules with those of delegates in their place.
 	rules []httpSource
+	// reach are the ports that it is for.
+	reach reach
 }
 
 // httpSource is an HTTP rule and where it stands.
@@ -31,6 +33,19 @@ type httpSource struct {
 	field  string
 	// namespace by which short names are read.
 	namespace string
+	// root is the rule that delegates to this one; inherited are the parts that
+	// it says for it, and matches the places of the matches, which are joined.
+	root      *httpSource
+	inherited map[string]bool
+	matches   []mesh.Origin
+}
+
+// match is the place of a match.
+func (s httpSource) match(i int) mesh.Origin {
+	if i < len(s.matches) {
+		return s.matches[i]
+	}
+	return s.at(at(".match[%d]", i))
 }
 
 // at is the place of a field of the rule.
@@ -40,8 +55,13 @@ func (v *virtual) origin() mesh.Origin { return v.item.Origin }
 
 func (t *translator) virtualServices() {
 	exact, wild := map[string][]*virtual{}, map[string][]*virtual{}
+	var all []*virtual
 	for _, item := range byAge(t.w.VirtualServices) {
 		spec := item.Obj.Spec
+		if len(spec.Http)+len(spec.Tcp)+len(spec.Tls) == 0 {
+			t.problem(problem.SchemaInvalid, item.Origin, "spec", "there is no rule; the VirtualService is not in effect", "give http, tcp or tls rules")
+			continue
+		}
 		if len(spec.Hosts) == 0 {
 			continue // a delegate, which is read where it is named
 		}
@@ -52,8 +72,13 @@ func (t *translator) virtualServices() {
 		v := &virtual{item: item, exportTo: exported(spec.ExportTo, item.Obj.Namespace)}
 		v.rules = t.withDelegates(v)
 		t.unreachable(v)
+		all = append(all, v)
 		for i, host := range spec.Hosts {
 			full := t.hosts.name(host, item.Obj.Namespace)
+			if full == "*" {
+				t.problem(problem.SchemaInvalid, item.Origin, at("spec.hosts[%d]", i), "* is for gateways only; the rules are not in effect for it", "name the hosts, or those of a namespace such as *.shop.svc."+t.hosts.domain)
+				continue
+			}
 			if strings.HasPrefix(full, "*") {
 				wild[full] = append(wild[full], v)
 				continue
@@ -74,16 +99,29 @@ func (t *translator) virtualServices() {
 	sort.Slice(patterns, func(i, j int) bool {
 		return len(patterns[i]) > len(patterns[j]) || len(patterns[i]) == len(patterns[j]) && patterns[i] < patterns[j]
 	})
+	covering := map[string]bool{}
 	for _, s := range t.hosts.all {
-		list := exact[s.Host]
+		var tiers [][]*virtual
+		if list := exact[s.Host]; len(list) > 0 {
+			tiers = append(tiers, list)
+		}
 		for _, p := range patterns {
-			if len(list) == 0 && mesh.HostCovers(p, s.Host) {
-				list = wild[p]
+			if mesh.HostCovers(p, s.Host) {
+				covering[p] = true
+				tiers = append(tiers, wild[p])
 			}
 		}
-		if len(list) > 0 {
-			t.host(s, list)
+		for _, list := range tiers {
+			for _, v := range list {
+				v.reach.add(s)
+			}
 		}
+		if len(tiers) > 0 {
+			t.host(s, tiers)
+		}
+	}
+	for _, v := range all {
+		t.effect(v, covering)
 	}
 }
 
@@ -98,92 +136,122 @@ func forMesh(gateways []string) bool {
 
 // host combines the VirtualServices of one host, which come in the order of
 // their age, for each port and each namespace that sees others than the rest.
-func (t *translator) host(s *mesh.Service, list []*virtual) {
+// Of the tiers, which begin with the most specific name, clients of a namespace
+// have the first of which they see something.
+func (t *translator) host(s *mesh.Service, tiers [][]*virtual) {
 	scopes := []string{""}
 	seen := map[string]bool{"": true}
-	for _, v := range list {
-		for _, ns := range v.exportTo {
-			if !seen[ns] {
-				seen[ns] = true
-				scopes = append(scopes, ns)
+	for _, list := range tiers {
+		for _, v := range list {
+			for _, ns := range v.exportTo {
+				if !seen[ns] {
+					seen[ns] = true
+					scopes = append(scopes, ns)
+				}
 			}
 		}
 	}
 	sort.Strings(scopes)
+	general, most := visible(tiers, "")
+	var except []string // those who do not have what all others have
 	for _, scope := range scopes {
-		var visible []*virtual
-		for _, v := range list {
-			if seenFrom(v.exportTo, scope) {
-				visible = append(visible, v)
-			}
+		if _, tier := visible(tiers, scope); len(general) > 0 && tier != most {
+			except = append(except, scope)
 		}
-		if len(visible) == 0 {
+	}
+	told := map[*virtual]bool{}
+	for _, scope := range scopes {
+		list, _ := visible(tiers, scope)
+		if len(list) == 0 {
 			continue
 		}
-		inEffect := visible
-		if t.settings.Combine == mesh.CombineOldest && len(visible) > 1 {
-			inEffect = visible[:1]
-			for _, v := range visible[1:] {
-				t.problem(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has the older %s, which is in effect alone", s.Host, visible[0].origin()), "put the rules into one VirtualService")
+		inEffect := list
+		if t.settings.Combine == mesh.CombineOldest && len(list) > 1 {
+			inEffect = list[:1]
+			for _, v := range list[1:] {
+				t.problem(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has the older %s, which is in effect alone", s.Host, list[0].origin()), "put the rules into one VirtualService")
 			}
 		}
 		for i := range s.Ports {
-			t.port(s, &s.Ports[i], scope, inEffect)
+			t.port(s, &s.Ports[i], scope, except, inEffect)
 		}
 		if len(inEffect) > 1 {
-			t.combined(s, inEffect)
+			t.combined(s, inEffect, told)
 		}
 	}
 }
 
-// combined tells every VirtualService of a host of the others.
-func (t *translator) combined(s *mesh.Service, list []*virtual) {
+// visible are the VirtualServices of the first tier that has any for clients of a
+// namespace, and which one it is.
+func visible(tiers [][]*virtual, scope string) (list []*virtual, tier int) {
+	for i, all := range tiers {
+		for _, v := range all {
+			if seenFrom(v.exportTo, scope) {
+				list = append(list, v)
+			}
+		}
+		if len(list) > 0 {
+			return list, i
+		}
+	}
+	return nil, len(tiers)
+}
+
+// combined tells every VirtualService of a host of the others, once.
+func (t *translator) combined(s *mesh.Service, list []*virtual, told map[*virtual]bool) {
 	for _, v := range list {
+		if told[v] {
+			continue
+		}
+		told[v] = true
 		var others []string
-		for _, o := range list {
-			if o != v {
+		for i := 0; i < len(list) && len(others) < mostNamed; i++ {
+			if o := list[i]; o != v {
 				others = append(others, o.item.Obj.Namespace+"/"+o.item.Obj.Name)
 			}
 		}
-		p := problem.New(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has other VirtualServices: %s; all are in effect, and where they contradict each other the oldest decides", s.Host, strings.Join(others, ", ")), "put the rules into one VirtualService to be independent of their order")
+		names := strings.Join(others, ", ")
+		if more := len(list) - 1 - len(others); more > 0 {
+			names += at(" and %d more", more)
+		}
+		p := problem.New(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has other VirtualServices: %s; all are in effect, and where they contradict each other the oldest decides", s.Host, names), "put the rules into one VirtualService to be independent of their order")
 		p.Severity = mesh.Warning
 		t.report(p)
 	}
 }
 
+// mostNamed is how many other objects a problem names.
+const mostNamed = 3
+
 // port makes the route and the overlays of one port.
-func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, list []*virtual) {
+func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, except []string, list []*virtual) {
 	r := fragment.Route{Route: &mesh.Route{Service: s.Ref, Port: port.Number, Scope: scope}}
-	r.Defaults.Retry = defaultRetry()
-	var last *mesh.Rule
-	var lastOf *virtual
+	r.Defaults.Retry = t.shared.retry
+	var itself *mesh.Rule
+	var routing []*virtual
+	var said [][]httpRule
+	same := true
 	for _, v := range list {
-		rules := t.rules(v, s, port)
+		rules, ofAll := t.rulesOf(v, s, port)
 		if len(rules) == 1 && rules[0].onlyPolicy(s, port) {
-			t.overlay(s, port, scope, v, rules[0])
+			t.overlay(s, port, scope, except, v, rules[0])
+			if itself == nil {
+				itself = &rules[0].rule
+			}
 			continue
 		}
-		if len(rules) > 0 {
-			r.Origins = append(r.Origins, v.origin())
-		}
-		for i := range rules {
-			rule := rules[i].rule
-			if !rule.IsAll() {
-				r.Rules = append(r.Rules, rule)
-				continue
-			}
-			if last == nil {
-				last, lastOf = &rule, v
-			} else {
-				t.problem(problem.ConflictingHosts, rules[i].origin, rules[i].field, at("on port %d of host %s the older %s takes all requests that no other rule takes; this rule is not in effect", port.Number, s.Host, lastOf.origin()), "keep one rule that takes everything")
-			}
-			break // nothing behind it is ever reached
-		}
+		routing, said, same = append(routing, v), append(said, rules), same && ofAll
 	}
-	if last != nil {
-		r.Rules = append(r.Rules, *last)
+	all := t.together(routing, said, port.Number, same)
+	r.Rules, r.Origins = all.rules, all.origins
+	for _, l := range all.late {
+		t.problem(problem.ConflictingHosts, l.origin, l.field, at("on port %d of host %s the older %s takes all requests that no other rule takes; this rule is not in effect", port.Number, s.Host, all.last.origin()), "keep one rule that takes everything")
 	}
-	r.TCP = t.tcpRules(s, port, list)
+	if all.last == nil && itself != nil && len(r.Rules) > 0 {
+		// What no rule takes goes where the overlay says; its policy is laid upon it.
+		r.Rules = append(r.Rules, mesh.Rule{Name: itself.Name, Origin: itself.Origin, Backends: itself.Backends})
+	}
+	r.TCP = t.connections(s, port, list)
 	if len(r.TCP) > 0 && len(r.Origins) == 0 {
 		for _, v := range list {
 			r.Origins = append(r.Origins, v.origin())
@@ -196,12 +264,15 @@ func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, list [
 
 // overlay hands over the policy of an object that does not choose where
 // requests go. One that everybody sees is said once.
-func (t *translator) overlay(s *mesh.Service, port *mesh.Port, scope string, v *virtual, r httpRule) {
-	if scope != "" && v.exportTo == nil {
-		return
+func (t *translator) overlay(s *mesh.Service, port *mesh.Port, scope string, except []string, v *virtual, r httpRule) {
+	if scope != "" {
+		if v.exportTo == nil {
+			return
+		}
+		except = nil
 	}
 	t.out.Overlays = append(t.out.Overlays, fragment.Overlay{
-		Service: s.Ref, Port: port.Number, Scope: scope, Policy: r.rule.RoutePolicy, Origin: v.origin(), Field: r.field, Created: created(v.item),
+		Service: s.Ref, Port: port.Number, Scope: scope, Except: except, Policy: r.rule.RoutePolicy, Origin: v.origin(), Field: r.field, Created: created(v.item),
 		Code: string(problem.ConflictingHosts), Defaults: mesh.RoutePolicy{Retry: defaultRetry()},
 	})
 }
