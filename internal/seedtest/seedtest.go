@@ -18,7 +18,7 @@ const Env = "WEFT_SEED"
 func Of(t testing.TB) uint64 {
 	t.Helper()
 	n := uint64(1)
-	switch s := os.Getenv(Env); s { //nolint:forbidigo // only tests import this package
+	switch s := os.Getenv(Env); s {
 	case "":
 	case "new":
 		n = uint64(time.Now().UnixNano())
