@@ -239,7 +239,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%d of %d requests failed, the first: %s\n%s", len(a.failures), a.total(), a.failures[0], d.log)
 		}
 	}
-	// Bounds of shares are more than five standard deviations wide.
+	// Bounds of shares are more than six standard deviations wide.
 	t.Run("split 90/10", func(t *testing.T) {
 		a := d.send(4000)
 		noFailures(t, a)
@@ -250,7 +250,7 @@ func TestDemo(t *testing.T) {
 	t.Run("edited split moves traffic within a second", func(t *testing.T) {
 		d.setSplit(50, 50)
 		time.Sleep(time.Second) // the promise itself
-		a := d.send(2000)
+		a := d.send(3000)
 		noFailures(t, a)
 		if c := a.canary(); c < 0.44 || c > 0.56 {
 			t.Errorf("the canary got %.3f of the requests, want 0.5", c)

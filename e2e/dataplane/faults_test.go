@@ -330,6 +330,8 @@ func TestSlowWires(t *testing.T) {
 			{"bytes", fate{piece: 1, reset: -1, stop: -1, end: -1}},
 			{"pieces and delays", fate{piece: 100, delay: time.Millisecond, reset: -1, stop: -1, end: -1}},
 			{"small buffers", fate{small: true, reset: -1, stop: -1, end: -1}},
+			// As acknowledgements that are delayed, of windows that are soon full.
+			{"late reads", fate{piece: 1400, delay: 40 * time.Millisecond, small: true, reset: -1, stop: -1, end: -1}},
 		} {
 			t.Run(places[i]+"/"+k.name, func(t *testing.T) {
 				for _, m := range place {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	grpcinterop "google.golang.org/grpc/interop"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/orca"
 )
 
 // grpcCases are those of grpc-go's interop client that need neither TLS of their
@@ -40,6 +41,33 @@ var grpcCases = []struct {
 	{"unimplemented_service", func(ctx context.Context, c *grpc.ClientConn, _ testpb.TestServiceClient) {
 		grpcinterop.DoUnimplementedService(ctx, testpb.NewUnimplementedServiceClient(c))
 	}},
+	{"orca_per_rpc", func(ctx context.Context, _ *grpc.ClientConn, tc testpb.TestServiceClient) {
+		grpcinterop.DoORCAPerRPCTest(ctx, tc)
+	}},
+	{"rpc_soak", func(ctx context.Context, c *grpc.ClientConn, _ testpb.TestServiceClient) {
+		soak(ctx, c.Target(), func() (*grpc.ClientConn, func()) { return c, func() {} })
+	}},
+	{"channel_soak", func(ctx context.Context, c *grpc.ClientConn, _ testpb.TestServiceClient) {
+		soak(ctx, c.Target(), func() (*grpc.ClientConn, func()) {
+			own, err := dialInterop(c.Target())
+			if err != nil {
+				panic(err) // of a target that was good before
+			}
+			return own, func() { own.Close() }
+		})
+	}},
+}
+
+// soak makes large calls, several at a time.
+func soak(ctx context.Context, to string, channel func() (*grpc.ClientConn, func())) {
+	grpcinterop.DoSoakTest(ctx, grpcinterop.SoakTestConfig{RequestSize: 271828, ResponseSize: 314159, PerIterationMaxAcceptableLatency: patience,
+		OverallTimeout: time.Minute, ServerAddr: to, NumWorkers: 4, Iterations: 40, ChannelForTest: channel})
+}
+
+// dialInterop takes note of what servers say of their load.
+func dialInterop(to string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(to, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}`))
 }
 
 func case1(f func(context.Context, testpb.TestServiceClient, ...grpc.CallOption)) func(context.Context, *grpc.ClientConn, testpb.TestServiceClient) {
@@ -50,7 +78,7 @@ func case1(f func(context.Context, testpb.TestServiceClient, ...grpc.CallOption)
 // cases end the process when they fail, so each has one of its own.
 func interopClient(what string) int {
 	name, to, _ := strings.Cut(what, "@")
-	c, err := grpc.NewClient(to, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	c, err := dialInterop(to)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -76,7 +104,7 @@ func serveInterop(t testing.TB) string {
 	var lc net.ListenConfig
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	s := grpc.NewServer()
+	s := grpc.NewServer(orca.CallMetricsServerOption(nil))
 	testpb.RegisterTestServiceServer(s, grpcinterop.NewTestServer())
 	go func() { _ = s.Serve(l) }() // ends with Stop
 	t.Cleanup(s.Stop)

@@ -212,6 +212,31 @@ func binary(t testing.TB, name string) string {
 	return filepath.Join(dir, name)
 }
 
+// freeze stops a process until SIGCONT. The signal reaches its threads one after
+// the other; meanwhile they may answer what is asked.
+func (p *process) freeze() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, p.name+" stands still", func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("its threads are unknown: %w", err)
+		}
+		for _, f := range threads {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				return err
+			}
+			if _, state, _ := strings.Cut(string(b), ") "); !strings.HasPrefix(state, "T") {
+				return fmt.Errorf("%s: %s", f, b)
+			}
+		}
+		return nil
+	})
+}
+
 // eventually waits until f has nothing to complain about.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()

@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -231,6 +237,62 @@ func TestFileCannotBeOpened(t *testing.T) {
 	k.Close()
 	if k.Dropped() != 1 || k.Written() != 0 {
 		t.Errorf("%d dropped, %d written", k.Dropped(), k.Written())
+	}
+}
+
+// Files that nothing is logged to any more are closed, and others take their
+// place; a log that is still used keeps its own.
+func TestFilesAreClosedAfterUse(t *testing.T) {
+	k := NewSinks(slog.New(slog.DiscardHandler))
+	defer k.Close()
+	dir := t.TempDir()
+	write := func(l *Log) {
+		e := l.Entry()
+		e.Write()
+	}
+	log := func(name string) *Log {
+		t.Helper()
+		l, err := New([]Spec{{Path: filepath.Join(dir, name), Text: "line\n"}}, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(l)
+		return l
+	}
+	kept := log("kept")
+	for i := range 2 * maxSinks {
+		log(fmt.Sprint("file", i))
+		log("kept") // one more that is replaced
+		waittest.Until(t, "the file is closed", func() bool {
+			runtime.GC()
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return len(k.open) == 1
+		})
+	}
+	waittest.Until(t, "descriptors are gone", func() bool {
+		k.Flush()
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var open []string
+		for _, fd := range fds {
+			if at, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(at, dir) {
+				open = append(open, filepath.Base(at))
+			}
+		}
+		return slices.Equal(open, []string{"kept"})
+	})
+	write(kept)
+	k.Close()
+	for name, lines := range map[string]int{"kept": 2 + 2*maxSinks, "file0": 1, fmt.Sprint("file", 2*maxSinks-1): 1} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || bytes.Count(b, []byte("line\n")) != lines {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	if n := k.Dropped(); n != 0 {
+		t.Errorf("%d lines are lost", n)
 	}
 }
 

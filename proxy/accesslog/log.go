@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -16,7 +17,7 @@ type target struct {
 	sink   *Sink
 }
 
-// Opener opens files (*Sinks).
+// Opener opens files (*Sinks). Each is released by who has opened it.
 type Opener interface {
 	Open(path string) *Sink
 }
@@ -33,7 +34,14 @@ func New(specs []Spec, o Opener) (*Log, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", specs[i].Path, err)
 		}
-		l.targets = append(l.targets, target{f, o.Open(specs[i].Path)})
+		l.targets = append(l.targets, target{format: f})
+	}
+	for i := range specs {
+		s := o.Open(specs[i].Path)
+		l.targets[i].sink = s
+		// Requests and connections may hold a log long after the configuration has
+		// another: the last one of them is found by the garbage collector.
+		runtime.AddCleanup(l, (*Sink).release, s)
 	}
 	return l, nil
 }

@@ -26,6 +26,8 @@ const (
 
 // Sink is one file. Lines are gathered and written by one goroutine.
 type Sink struct {
+	of      *Sinks
+	users   int // guarded by of's lock
 	path    string
 	log     *slog.Logger
 	written *atomic.Uint64
@@ -47,8 +49,8 @@ type Sink struct {
 	said time.Time
 }
 
-func newSink(path string, open func() (io.Writer, error), log *slog.Logger, written, dropped *atomic.Uint64) *Sink {
-	s := &Sink{path: path, log: log, written: written, dropped: dropped, open: open,
+func newSink(of *Sinks, path string, open func() (io.Writer, error)) *Sink {
+	s := &Sink{of: of, path: path, log: of.log, written: &of.written, dropped: &of.dropped, open: open,
 		wake: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
 	s.timer = time.AfterFunc(time.Hour, s.kick)
 	s.timer.Stop()
@@ -104,6 +106,9 @@ func (s *Sink) run() {
 		s.mu.Unlock()
 		s.flush(own, n)
 		if last {
+			if f, ok := s.to.(io.Closer); ok {
+				_ = f.Close() // what was written is written
+			}
 			return
 		}
 		if cap(own) > 4*enough {
@@ -173,6 +178,21 @@ func (s *Sink) close() {
 	}
 }
 
+// release says that one of those who have opened the sink does not write to it
+// any more. The last one closes it.
+func (s *Sink) release() {
+	if s == nil {
+		return
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if s.users--; s.users > 0 || s.of.open[s.path] != s {
+		return
+	}
+	delete(s.of.open, s.path)
+	go s.close()
+}
+
 // Sinks are the files of a proxy. The zero value is not usable; see NewSinks.
 type Sinks struct {
 	log              *slog.Logger
@@ -184,8 +204,8 @@ type Sinks struct {
 // NewSinks makes the files' keeper; log hears of trouble with them.
 func NewSinks(log *slog.Logger) *Sinks { return &Sinks{log: log, open: map[string]*Sink{}} }
 
-// Open returns the file's sink, which is one for all who write to it. The file
-// is opened with the first line. Nil, which drops every line, where there are
+// Open returns the file's sink, which is one for all who write to it, until each
+// of them has released it. The file is opened with the first line. Nil, which drops every line, where there are
 // too many.
 func (s *Sinks) Open(path string) *Sink {
 	return s.OpenWith(path, func() (io.Writer, error) { return openFile(path) })
@@ -196,13 +216,15 @@ func (s *Sinks) OpenWith(path string, open func() (io.Writer, error)) *Sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if k := s.open[path]; k != nil {
+		k.users++
 		return k
 	}
 	if len(s.open) >= maxSinks {
 		s.log.Warn("too many files for access logs: this one is not written", "path", path, "limit", maxSinks)
 		return nil
 	}
-	k := newSink(path, open, s.log, &s.written, &s.dropped)
+	k := newSink(s, path, open)
+	k.users = 1
 	s.open[path] = k
 	return k
 }
@@ -233,13 +255,16 @@ func (s *Sinks) Close() {
 	all.Wait()
 }
 
+// standard is a stream of the process, which stays open.
+type standard struct{ io.Writer }
+
 // openFile opens what a path of an access log means.
 func openFile(path string) (io.Writer, error) {
 	switch path {
 	case "/dev/stdout":
-		return os.Stdout, nil
+		return standard{os.Stdout}, nil
 	case "/dev/stderr":
-		return os.Stderr, nil
+		return standard{os.Stderr}, nil
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {

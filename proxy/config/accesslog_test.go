@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -64,7 +65,7 @@ func (s *spool) line(t *testing.T, l *accesslog.Log) string {
 	e.Status, e.Start = 204, time.Unix(0, 0)
 	e.Write()
 	var out string
-	eventually(t, "a line", func() bool {
+	waittest.Until(t, "a line", func() bool {
 		s.Flush()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -171,7 +172,7 @@ func TestAccessLogsFollow(t *testing.T) {
 	}
 	log := fileLogger("/a", "%RESPONSE_CODE%\n")
 	r.set(with(httpListener(apiHost, apiHost), log), with(tcpListener(tcp, "db", clusterA), log), with(in(), log), with(tcpListener(virtualOutbound, "out", upstream.PassthroughCluster), log))
-	eventually(t, "logs", func() bool {
+	waittest.Until(t, "logs", func() bool {
 		return d.Routes().Log != nil && db.TCP().Log != nil && r.store.InboundLogs().HTTP() != nil && r.store.InboundLogs().TCP() != nil && r.store.UnknownLogs().TCP() != nil
 	})
 	for _, l := range []*accesslog.Log{d.Routes().Log, db.TCP().Log, r.store.InboundLogs().HTTP(), r.store.UnknownLogs().TCP()} {
@@ -180,5 +181,5 @@ func TestAccessLogsFollow(t *testing.T) {
 		}
 	}
 	r.set(httpListener(apiHost, apiHost), tcpListener(tcp, "db", clusterA), in(), tcpListener(virtualOutbound, "out", upstream.PassthroughCluster))
-	eventually(t, "silence", off)
+	waittest.Until(t, "silence", off)
 }

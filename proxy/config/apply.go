@@ -11,8 +11,11 @@ type applied struct {
 	handle    *upstream.Cluster
 }
 
-// applyClusters brings the registry up to date, for wanted clusters.
-func (s *Store) applyClusters() {
+// applyClusters brings the registry up to date, for wanted clusters. It says
+// whether endpoints that are gone stay for a moment, since they are in use until
+// newer content is complete.
+func (s *Store) applyClusters() (held bool) {
+	inUse := s.yielding()
 	for name, e := range s.clusters.entries {
 		if !e.wanted || e.answer != present {
 			continue
@@ -38,11 +41,31 @@ func (s *Store) applyClusters() {
 		case answer == present && a.endpoints != v:
 			s.opts.Registry.Assign(name, upstream.Assignment{Endpoints: v.endpoints, Overprovisioning: v.overprovisioning})
 			a.endpoints = v
+		case answer == absent && a.endpoints != noEndpoints && inUse[name]:
+			held = true
 		case answer == absent && a.endpoints != noEndpoints:
 			s.opts.Registry.SetEndpoints(name, nil)
 			a.endpoints = noEndpoints
 		}
 	}
+	return held
+}
+
+// yielding are the clusters of content whose successor is waited for.
+func (s *Store) yielding() map[string]bool {
+	var out map[string]bool
+	for _, t := range s.dests {
+		if !t.behind {
+			continue
+		}
+		if out == nil {
+			out = map[string]bool{}
+		}
+		for name := range t.made.clusters {
+			out[name] = true
+		}
+	}
+	return out
 }
 
 // noEndpoints stands for an assignment that does not exist.
@@ -50,8 +73,9 @@ var noEndpoints = &assignment{}
 
 // dropClusters removes from the registry what nothing in effect uses.
 func (s *Store) dropClusters() {
+	inUse := s.yielding()
 	for name := range s.applied {
-		if e := s.clusters.entries[name]; e == nil || !e.wanted || e.answer == absent {
+		if e := s.clusters.entries[name]; e == nil || !e.wanted || e.answer == absent && !inUse[name] {
 			s.opts.Registry.Remove(name)
 			delete(s.applied, name)
 		}

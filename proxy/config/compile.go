@@ -11,7 +11,7 @@ import (
 // compile turns inputs into the leaves' types.
 func compile(in *inputs, o *Options) (*destState, error) {
 	l := in.listener
-	st := &destState{protocol: l.protocol}
+	st := &destState{protocol: l.protocol, byName: l.byName}
 	if l.tcp != nil {
 		st.name = l.tcp.stat
 		sp, err := connections(in, l, o)

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -131,6 +132,27 @@ func TestInboundPolicies(t *testing.T) {
 		}
 		if got := l.inbound.Port(1); got != (policy.Port{Mode: policy.Strict, Protocol: policy.Opaque}) {
 			t.Errorf("other ports: %v", got)
+		}
+	}
+	// Where the application is elsewhere.
+	with := inboundListener(inboundChains(0, "opaque", true))
+	for text, ok := range map[string]bool{"80=127.0.0.1:8080 81=0.0.0.0:82 83=[::1]:9": true, "80": false, "80=x": false, "x=127.0.0.1:1": false, "80=127.0.0.1:0": false, "80=10.0.0.1:80": false} {
+		meta, err := structpb.NewStruct(map[string]any{"applications": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		with.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"weft": meta}}
+		l, err := readListener(virtualInbound, wire(t, with))
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err != nil {
+			continue
+		}
+		for from, to := range map[string]string{"10.1.1.1:80": "127.0.0.1:8080", "10.1.1.1:81": "10.1.1.1:82", "[fd00::1]:83": "[::1]:9", "10.1.1.1:84": "10.1.1.1:84"} {
+			if got := l.inbound.Application(netip.MustParseAddrPort(from)); got != netip.MustParseAddrPort(to) {
+				t.Errorf("%s is handed to %s, want %s", from, got, to)
+			}
 		}
 	}
 	// A port that no chain covers accepts nothing.

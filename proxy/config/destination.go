@@ -16,9 +16,12 @@ const (
 	HTTP
 	// Detect means that the first bytes tell which.
 	Detect
+	// Named means that there is nothing but ByName(), which tells by what the
+	// client asks for to which other destination it goes.
+	Named
 )
 
-func (p Protocol) String() string { return [...]string{"tcp", "http", "detect"}[p] }
+func (p Protocol) String() string { return [...]string{"tcp", "http", "detect", "named"}[p] }
 
 // Destination is what to do with traffic to one name. It is a lasting handle:
 // its content follows the control plane. Each method returns the content of
@@ -36,6 +39,7 @@ type destState struct {
 	protocol Protocol
 	routes   *route.Table
 	tcp      *route.Split
+	byName   *route.ByName
 }
 
 func newDestination(key string) *Destination {
@@ -64,6 +68,12 @@ func (d *Destination) Routes() *route.Table {
 func (d *Destination) TCP() *route.Split {
 	d.touch()
 	return d.state.Load().tcp
+}
+
+// ByName finds other destinations by name; nil where the protocol is not Named.
+func (d *Destination) ByName() *route.ByName {
+	d.touch()
+	return d.state.Load().byName
 }
 
 // Stale says that the destination was given up, because nobody used it for

@@ -42,6 +42,9 @@ type dumpListener struct {
 	Protocol string      `json:"protocol,omitempty"`
 	Routes   string      `json:"routes,omitempty"`
 	TCP      []dumpShare `json:"tcp,omitempty"`
+	// HTTPHosts and TLSHosts are the names by which others are found.
+	HTTPHosts []string `json:"httpHosts,omitempty"`
+	TLSHosts  []string `json:"tlsHosts,omitempty"`
 	// Special are the connections that go elsewhere than TCP, most exact first.
 	Special []dumpSpecial `json:"tcpRules,omitempty"`
 }
@@ -145,6 +148,9 @@ func (s *Store) dump() *dump {
 			l.Service, l.Protocol, l.TCP = st.name, st.protocol.String(), dumpShares(st.tcp.Backends())
 			for _, e := range st.tcp.Exceptions() {
 				l.Special = append(l.Special, dumpSpecial{e.String(), dumpShares(e.Split.Backends())})
+			}
+			if n := st.byName; n != nil {
+				l.HTTPHosts, l.TLSHosts = n.HTTP.Hosts(), n.TLS.Hosts()
 			}
 			if st.routes != nil {
 				l.Routes = st.routes.Name

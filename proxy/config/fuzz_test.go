@@ -18,7 +18,7 @@ func FuzzDecode(f *testing.F) {
 		detectListener("x", "x", "c"), httpListener("x", "h"), tcpListener("x", "h", "a", "b"),
 		inboundListener(inboundChains(80, "http", false), inboundChains(0, "detect", true)), tcpListener(virtualOutbound, "o", upstream.PassthroughCluster),
 		routesTo("x", map[string]uint32{"a": 1, "b": 2}), routesWith("x", everything()), edsCluster("x"), assignmentOf("x", "10.0.0.1", "fd00::1"), rootsSecret([]byte("x")),
-		specialListener(tcpListener("x", "h:1", "c")), specialListener(detectListener("x", "h:1", "c")), renamed(originating("MUTUAL", nil)), renamed(originating("SIMPLE", nil)),
+		namesListener("*_80", "a.b *.c.d", "e.f"), specialListener(tcpListener("x", "h:1", "c")), specialListener(detectListener("x", "h:1", "c")), renamed(originating("MUTUAL", nil)), renamed(originating("SIMPLE", nil)),
 		&discovery.DeltaDiscoveryResponse{TypeUrl: urlCluster, Nonce: "n", Resources: []*discovery.Resource{{Name: "x", Version: "1", Resource: pack(edsCluster("x"))}}, RemovedResources: []string{"y"}},
 		&structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStringValue("b")}},
 	}
@@ -31,9 +31,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0x0b, 0x0b, 0x0b, 0x0b}) // groups in groups
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = decodeResponse(b)
-		for _, name := range []string{"x", virtualInbound, virtualOutbound, siblings} {
-			if l, err := readListener(name, b); err == nil && name == "x" {
-				if l.http == nil && l.tcp == nil {
+		for _, name := range []string{"x", "*_80", virtualInbound, virtualOutbound, siblings} {
+			if l, err := readListener(name, b); err == nil && (name == "x" || name == "*_80") {
+				if l.http == nil && l.tcp == nil && l.byName == nil {
 					t.Error("an accepted listener leads nowhere")
 				}
 				if _, err := compile(&inputs{listener: l, routes: &routes{}}, &Options{}); err != nil {

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/weftmesh/weft/proxy/policy"
+	"github.com/weftmesh/weft/proxy/route"
 )
 
 // Type URLs of what a listener may hold (docs/xds.md, listener for a
@@ -26,9 +29,13 @@ type listener struct {
 	inbound  *policy.Inbound
 	fate     Fate
 	siblings []string
-	protocol Protocol
-	http     *httpManager
-	tcp      *tcpProxy
+	hosts    hosts
+	// applications are those of the workload's ports that are elsewhere.
+	applications []string
+	byName       *route.ByName
+	protocol     Protocol
+	http         *httpManager
+	tcp          *tcpProxy
 	// special are the chains for some of the connections that tcp is for.
 	special []chain
 }
@@ -55,7 +62,7 @@ func decodeListener(b []byte) (*listener, error) {
 		case 6:
 			return f.in("metadata", func(b []byte) error {
 				m, _, err := weftMetadata(b)
-				l.siblings = readSiblings(m)
+				l.siblings, l.hosts, l.applications = readSiblings(m), readHosts(m), strings.Fields(m["applications"])
 				return err
 			})
 		case 19:

@@ -7,6 +7,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
 
@@ -19,13 +20,13 @@ func TestSiblingsDestinationsAreKnownAtOnce(t *testing.T) {
 	r.until("the sibling's destination is asked for and the list given back", func() bool {
 		return r.subscribed(urlListener, apiKey) && !r.subscribed(urlListener, siblings)
 	})
-	eventually(t, "the destination to be settled", func() bool {
+	waittest.Until(t, "the destination to be settled", func() bool {
 		r.store.mu.Lock()
 		defer r.store.mu.Unlock()
 		return r.store.dests[apiKey] != nil && r.store.dests[apiKey].settled
 	})
 	r.stop()
-	eventually(t, "the stream to end", func() bool { return !r.store.Connected() })
+	waittest.Until(t, "the stream to end", func() bool { return !r.store.Connected() })
 	d, err := r.destination(apiKey)
 	if err != nil || d.TCP() == nil {
 		t.Errorf("without a control plane: %v, %v", d, err)

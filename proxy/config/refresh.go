@@ -16,6 +16,7 @@ type tracked struct {
 	late    bool          // somebody has waited in vain
 	made    inputs        // what the content in effect was made of
 	since   time.Time     // newer content has been incomplete since then; zero for not
+	behind  bool          // newer content is incomplete, and waited for
 	idle    int           // sweeps without use
 }
 
@@ -58,9 +59,12 @@ func (s *Store) refresh() {
 	s.essentials()
 	s.prewarm()
 	s.subscribe()
-	s.applyClusters()
+	held := s.applyClusters()
 	for name, t := range s.dests {
 		s.update(name, t)
+	}
+	if held {
+		s.applyClusters() // for what has been replaced
 	}
 	s.subscribe() // what was just replaced may name what is no longer needed
 	s.dropClusters()
@@ -100,6 +104,7 @@ func (s *Store) essentials() {
 // takes effect when all that it names has arrived, or has been missing for
 // half of Options.Wait; until then the old one stays.
 func (s *Store) update(name string, t *tracked) {
+	t.behind = false
 	l, answer := s.listeners.get(name)
 	switch answer {
 	case asked:
@@ -123,12 +128,14 @@ func (s *Store) update(name string, t *tracked) {
 	}
 	if fatal {
 		// Without routes there is nothing to put in effect.
-		if t.made.listener == nil && s.overdue(t) {
+		t.behind = !s.overdue(t)
+		if t.made.listener == nil && !t.behind {
 			t.settle(ErrIncomplete)
 		}
 		return
 	}
 	if missing && !s.overdue(t) {
+		t.behind = true
 		return
 	}
 	st, err := compile(&in, &s.opts)

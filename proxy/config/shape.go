@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/weftmesh/weft/proxy/alpn"
@@ -32,7 +34,11 @@ func readListener(name string, b []byte) (*listener, error) {
 	case siblings:
 		// It is a list, and no place to connect to.
 	default:
-		err = l.destination()
+		if strings.HasPrefix(name, namesPrefix) {
+			err = l.names()
+		} else {
+			err = l.destination()
+		}
 	}
 	return l, err
 }
@@ -149,6 +155,18 @@ func inboundPolicy(l *listener) (*policy.Inbound, error) {
 		} else {
 			in.Ports[uint16(n)] = q
 		}
+	}
+	for _, text := range l.applications {
+		number, address, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseUint(number, 10, 16)
+		a, err2 := netip.ParseAddrPort(address)
+		if err != nil || err2 != nil || a.Port() == 0 || !a.Addr().IsLoopback() && !a.Addr().IsUnspecified() {
+			return nil, invalid("metadata: weft.applications: %q: want a port and an address of the workload, such as 80=127.0.0.1:8080", text)
+		}
+		if in.Applications == nil {
+			in.Applications = map[uint16]netip.AddrPort{}
+		}
+		in.Applications[uint16(n)] = a
 	}
 	return in, nil
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/policy"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -75,17 +76,6 @@ func (r *rig) destination(name string) (*Destination, error) {
 	return r.store.Destination(ctx, name)
 }
 
-// eventually waits until the store has what is expected; it looks again after
-// each thing that can change it, which only time tells.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 // backendsOf are the clusters that a request for / is shared among.
 func backendsOf(d *Destination) map[string]uint32 {
 	rule := d.Routes().Match(&http.Request{Method: []byte("GET"), Target: []byte("/")})
@@ -117,7 +107,7 @@ func TestEssentials(t *testing.T) {
 		t.Error("the trust bundle did not change")
 	}
 	r.set(tcpListener(virtualOutbound, "out", upstream.BlackHoleCluster), inboundListener(inboundChains(0, "opaque", true)))
-	eventually(t, "changed policies", func() bool {
+	waittest.Until(t, "changed policies", func() bool {
 		return r.store.Unknown() == RegistryOnly && r.store.Inbound().Port(8080) == policy.Port{Mode: policy.Strict, Protocol: policy.Opaque}
 	})
 	r.mu.Lock()
@@ -183,9 +173,9 @@ func TestChainedSubscriptionsAndUpdates(t *testing.T) {
 	before := r.registry.Cluster(clusterA)
 
 	r.set(routesTo(apiHost, map[string]uint32{clusterA: 50, clusterB: 50}))
-	eventually(t, "changed weights", func() bool { return backendsOf(d)[clusterB] == 50 })
+	waittest.Until(t, "changed weights", func() bool { return backendsOf(d)[clusterB] == 50 })
 	r.set(assignmentOf(clusterB, "10.0.0.3", "10.0.0.4", "10.0.0.5"))
-	eventually(t, "changed endpoints", func() bool { return len(r.registry.Cluster(clusterB).Endpoints()) == 3 })
+	waittest.Until(t, "changed endpoints", func() bool { return len(r.registry.Cluster(clusterB).Endpoints()) == 3 })
 	if r.registry.Cluster(clusterA) != before || d.Stale() {
 		t.Error("an update replaced the handle of a cluster that stayed")
 	}
@@ -218,10 +208,36 @@ func TestWarming(t *testing.T) {
 		t.Fatalf("switched to a cluster without endpoints: %v", got)
 	}
 	r.unmute(urlAssignment, clusterB)
-	eventually(t, "switch when warm", func() bool { return backendsOf(d)[clusterB] == 1 })
+	waittest.Until(t, "switch when warm", func() bool { return backendsOf(d)[clusterB] == 1 })
 	if len(r.registry.Cluster(clusterB).Endpoints()) != 1 {
 		t.Error("switched before the endpoints had come")
 	}
+}
+
+// TestWhatGoesStaysUntilItsSuccessorIsWarm: a control plane says what is new
+// before what is gone, and does not wait in between.
+func TestWhatGoesStaysUntilItsSuccessorIsWarm(t *testing.T) {
+	r := newRig(t, nil)
+	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"), edsCluster(clusterB), assignmentOf(clusterB, "10.0.0.9"))
+	d, err := r.destination(apiKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.mute(clusterB)
+	r.set(routesTo(apiHost, map[string]uint32{clusterB: 1}))
+	r.remove(urlAssignment, clusterA)
+	r.remove(urlCluster, clusterA)
+	if _, err := r.destination("sync"); !errors.Is(err, ErrUnknown) { // answers after the removals
+		t.Fatal(err)
+	}
+	rule := d.Routes().Match(&http.Request{Target: []byte("/")})
+	if c := rule.Pick(0).Cluster; c == nil || c.Name() != clusterA || len(c.Endpoints()) != 1 || r.registry.Cluster(clusterA) != c {
+		t.Fatalf("the old routes have lost their cluster: %+v", rule.Pick(0))
+	}
+	r.unmute(urlCluster, clusterB)
+	r.unmute(urlAssignment, clusterB)
+	waittest.Until(t, "switch when warm", func() bool { return backendsOf(d)[clusterB] == 1 })
+	waittest.Until(t, "the old cluster is given up", func() bool { return r.registry.Cluster(clusterA) == nil })
 }
 
 func TestWarmingIsBounded(t *testing.T) {
@@ -229,7 +245,7 @@ func TestWarmingIsBounded(t *testing.T) {
 	r.mute(clusterA)
 	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}))
 	var d *Destination
-	eventually(t, "destination without its cluster", func() (ok bool) {
+	waittest.Until(t, "destination without its cluster", func() (ok bool) {
 		var err error
 		d, err = r.destination(apiKey)
 		return err == nil
@@ -241,7 +257,7 @@ func TestWarmingIsBounded(t *testing.T) {
 	r.set(edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
 	r.unmute(urlCluster, clusterA)
 	r.until("subscription to endpoints", func() bool { return r.subscribed(urlAssignment, clusterA) })
-	eventually(t, "late cluster", func() bool {
+	waittest.Until(t, "late cluster", func() bool {
 		return d.Routes().Match(&http.Request{Target: []byte("/")}).Pick(0).Cluster != nil
 	})
 }
@@ -263,7 +279,7 @@ func TestUnknownDestinations(t *testing.T) {
 	// It comes to exist, and ceases to.
 	r.set(tcpListener(apiKey, apiHost, clusterA), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
 	var d *Destination
-	eventually(t, "late answer", func() (ok bool) {
+	waittest.Until(t, "late answer", func() (ok bool) {
 		var err error
 		d, err = r.destination(apiKey)
 		return err == nil
@@ -272,7 +288,7 @@ func TestUnknownDestinations(t *testing.T) {
 		t.Errorf("destination: %+v", d.state.Load())
 	}
 	r.remove(urlListener, apiKey)
-	eventually(t, "stale handle", d.Stale)
+	waittest.Until(t, "stale handle", d.Stale)
 	if _, err := r.destination(apiKey); !errors.Is(err, ErrUnknown) {
 		t.Errorf("removed: %v", err)
 	}
@@ -293,7 +309,7 @@ func TestSilentControlPlane(t *testing.T) {
 		t.Errorf("gave up after %v", d)
 	}
 	r.unmute(urlListener, apiKey)
-	eventually(t, "late answer", func() bool { _, err := r.destination(apiKey); return err == nil })
+	waittest.Until(t, "late answer", func() bool { _, err := r.destination(apiKey); return err == nil })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	r.mute("x_1")
@@ -323,7 +339,7 @@ func TestControlPlaneAway(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the waiting one was not told that the stream is down")
 	}
-	eventually(t, "stream down", func() bool { return !r.store.Connected() })
+	waittest.Until(t, "stream down", func() bool { return !r.store.Connected() })
 	start := time.Now()
 	if _, err := r.destination("10.9.9.9_9"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("first time meanwhile: %v", err)
@@ -341,8 +357,8 @@ func TestControlPlaneAway(t *testing.T) {
 	r.mu.Unlock()
 	r.set(assignmentOf(clusterA, "10.0.0.1", "10.0.0.2"), tcpListener("10.9.9.9_9", "late:9", clusterA))
 	r.listen(r.addr)
-	eventually(t, "changes flow again", func() bool { return len(r.registry.Cluster(clusterA).Endpoints()) == 2 })
-	eventually(t, "the destination of meanwhile", func() bool { _, err := r.destination("10.9.9.9_9"); return err == nil })
+	waittest.Until(t, "changes flow again", func() bool { return len(r.registry.Cluster(clusterA).Endpoints()) == 2 })
+	waittest.Until(t, "the destination of meanwhile", func() bool { _, err := r.destination("10.9.9.9_9"); return err == nil })
 	if d.Stale() {
 		t.Error("reconnecting replaced a handle")
 	}
@@ -367,7 +383,7 @@ func TestControlPlaneAway(t *testing.T) {
 }
 
 func TestRefusedResources(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Wait = 300 * time.Millisecond })
+	r := newRig(t, nil)
 	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
 	d, err := r.destination(apiKey)
 	if err != nil {
@@ -398,7 +414,7 @@ func TestRefusedResources(t *testing.T) {
 		t.Errorf("refused: %d", r.store.Refused())
 	}
 	r.set(routesTo(apiHost, map[string]uint32{clusterA: 7}))
-	eventually(t, "good routes again", func() bool { return backendsOf(d)[clusterA] == 7 })
+	waittest.Until(t, "good routes again", func() bool { return backendsOf(d)[clusterA] == 7 })
 
 	// A destination of the mesh whose listener is refused must not be taken for
 	// unknown: it would be dialled without mutual TLS.
@@ -408,16 +424,22 @@ func TestRefusedResources(t *testing.T) {
 	if _, err := r.destination("10.96.0.2_80"); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("refused listener: %v", err)
 	}
-	// Nor must one whose routes do not come.
+}
+
+// Nor must one be taken for unknown whose routes do not come.
+func TestDestinationWithoutRoutes(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Wait = 300 * time.Millisecond })
 	r.mute("other:80")
 	r.set(httpListener("10.96.0.3_80", "other:80"))
-	if _, err := r.destination("10.96.0.3_80"); !errors.Is(err, ErrIncomplete) {
+	var err error
+	waittest.Until(t, "the listener", func() bool { _, err = r.destination("10.96.0.3_80"); return !errors.Is(err, ErrUnknown) })
+	if !errors.Is(err, ErrIncomplete) {
 		t.Errorf("without routes: %v", err)
 	}
 }
 
 func TestIdleDestinationsAreGivenUp(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Idle = 200 * time.Millisecond })
+	r := newRig(t, func(o *Options) { o.Idle = time.Hour }) // looked for here alone
 	r.set(httpListener(apiKey, apiHost), routesTo(apiHost, map[string]uint32{clusterA: 1}), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"),
 		tcpListener("10.0.9.9_9", "used:9", clusterB), edsCluster(clusterB), assignmentOf(clusterB, "10.0.0.2"))
 	idle, err := r.destination(apiKey)
@@ -428,13 +450,19 @@ func TestIdleDestinationsAreGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "idle handle is stale", func() bool { used.TCP(); return idle.Stale() })
-	r.until("unsubscription", func() bool {
-		return !r.subscribed(urlListener, apiKey) && !r.subscribed(urlRoutes, apiHost) && !r.subscribed(urlCluster, clusterA) && !r.subscribed(urlAssignment, clusterA)
-	})
+	for n := 1; !idle.Stale(); n++ {
+		used.TCP()
+		r.store.sweep()
+		if idle.Stale() && n < sweeps || n > 2*sweeps {
+			t.Fatalf("after %d looks: given up %v", n, idle.Stale())
+		}
+	}
 	if used.Stale() {
 		t.Error("a destination in use was given up")
 	}
+	r.until("unsubscription", func() bool {
+		return !r.subscribed(urlListener, apiKey) && !r.subscribed(urlRoutes, apiHost) && !r.subscribed(urlCluster, clusterA) && !r.subscribed(urlAssignment, clusterA)
+	})
 	if r.registry.Cluster(clusterA) != nil {
 		t.Error("the registry kept the cluster")
 	}
@@ -442,6 +470,16 @@ func TestIdleDestinationsAreGivenUp(t *testing.T) {
 	if err != nil || again == idle || backendsOf(again)[clusterA] != 1 {
 		t.Errorf("asked again: %v", err)
 	}
+}
+
+func TestIdleDestinationsAreLookedFor(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Idle = 100 * time.Millisecond })
+	r.set(tcpListener(apiKey, apiHost, clusterA), edsCluster(clusterA), assignmentOf(clusterA, "10.0.0.1"))
+	d, err := r.destination(apiKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waittest.Until(t, "idle handle is stale", d.Stale)
 }
 
 func TestDump(t *testing.T) {
@@ -483,7 +521,7 @@ func TestIdleDestinationsOutliveTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.stop()
-	eventually(t, "the stream is down", func() bool { return !r.store.Connected() })
+	waittest.Until(t, "the stream is down", func() bool { return !r.store.Connected() })
 	for range 2 * sweeps {
 		r.store.sweep()
 	}
@@ -507,11 +545,11 @@ func TestManyUnknownDestinations(t *testing.T) {
 		r.store.dests[x.dest.key] = x
 	}
 	r.store.mu.Unlock()
-	eventually(t, "a destination of the mesh", func() bool { _, err := r.destination(apiKey); return err == nil })
+	waittest.Until(t, "a destination of the mesh", func() bool { _, err := r.destination(apiKey); return err == nil })
 
 	// With nobody to answer, nothing changes what follows.
 	r.stop()
-	eventually(t, "the stream is down", func() bool { return !r.store.Connected() })
+	waittest.Until(t, "the stream is down", func() bool { return !r.store.Connected() })
 	r.store.mu.Lock()
 	for i := len(r.store.dests); i < maxDestinations; i++ {
 		x := newTracked("10.2." + itoa(i/256) + "." + itoa(i%256) + "_80")

@@ -252,7 +252,7 @@ func acceptsAll(t *testing.T, objects []any) {
 	}
 	seen := map[string]bool{}
 	for _, c := range clients {
-		p := &user{t: t, holder: store.Attach(c, func() {}), seen: seen, asked: map[string]bool{}, objects: objects, registry: upstream.NewRegistry(upstream.Options{})}
+		p := &user{t: t, mesh: r.Mesh, namespace: c.Namespace, holder: store.Attach(c, func() {}), seen: seen, asked: map[string]bool{}, objects: objects, registry: upstream.NewRegistry(upstream.Options{})}
 		p.all(r.Mesh)
 		p.holder.Close()
 		p.registry.Close()
@@ -261,12 +261,14 @@ func acceptsAll(t *testing.T, objects []any) {
 
 // user is a proxy that asks for everything.
 type user struct {
-	t        *testing.T
-	holder   *snapshot.Holder
-	seen     map[string]bool // resources that were read, by version
-	asked    map[string]bool
-	objects  []any
-	registry *upstream.Registry
+	t         *testing.T
+	mesh      *mesh.Mesh
+	namespace string
+	holder    *snapshot.Holder
+	seen      map[string]bool // resources that were read, by version
+	asked     map[string]bool
+	objects   []any
+	registry  *upstream.Registry
 }
 
 func (u *user) all(m *mesh.Mesh) {
@@ -378,13 +380,32 @@ func (u *user) shares(in *inputs, list []share) {
 	}
 }
 
+// exists says whether the client can see what the name of a cluster says: the
+// host, its port, and the subset in each rule for its namespace.
+func (u *user) exists(name string) bool {
+	host, port, subset, ok := xds.ParseClusterName(name)
+	i := slices.IndexFunc(u.mesh.Services, func(s *mesh.Service) bool { return s.Host == host })
+	if !ok || i < 0 || !u.mesh.Services[i].VisibleTo(u.namespace) || u.mesh.Services[i].PortByNumber(port) == nil {
+		return false
+	}
+	had := subset == ""
+	for _, d := range u.mesh.Destinations {
+		if subset != "" && d.Service == u.mesh.Services[i].Ref && (d.Scope == "" || d.Scope == u.namespace) {
+			if had = d.Subset(subset) != nil; !had {
+				return false
+			}
+		}
+	}
+	return had
+}
+
 func (u *user) cluster(in *inputs, name string) {
 	if name == "" || name == invalidBackend || strings.HasPrefix(name, "inbound|") || name == upstream.PassthroughCluster || name == upstream.BlackHoleCluster {
 		return
 	}
 	b := u.get(xds.ClusterType, name)
 	if b == nil {
-		if h := u.holder.Get(xds.ClusterType, name); h == nil {
+		if h := u.holder.Get(xds.ClusterType, name); h == nil && u.exists(name) {
 			u.refused("cluster", name, errors.New("a route leads there, and it does not exist"))
 		}
 		return

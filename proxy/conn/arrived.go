@@ -33,11 +33,13 @@ func (c *Conn) Arrived(m Mark, err error) bool {
 // when an acknowledgement arrives.
 const verdictWithin = 50 * time.Millisecond
 
-// Lost is from where on, counted as Taken counts, nothing of what was sent has
-// reached the peer, on a connection whose end reading has met. A peer that has
-// closed answers what comes behind its FIN with a reset: what is not acknowledged
-// then it has never had, and nothing more is taken. One that has closed its side
-// alone may still read, and acknowledges. ok is false where nothing is lost for
+// Lost is from where on, counted as Taken counts, nothing of what was sent was
+// acknowledged by the peer, on a connection whose end reading has met and that a
+// reset has ended then. A peer that has closed answers what comes behind its FIN
+// with a reset and reads none of it. One that has closed its side alone may still
+// read, and acknowledges: no reset comes. If it resets later, what it read within
+// the time that it may delay an acknowledgement (RFC 1122, section 4.2.3.2: below
+// 500 ms) counts as lost although it was read, since TCP does not tell. ok is false where nothing is lost for
 // certain, and for TLS, whose end anybody on the way can feign.
 func (c *Conn) Lost() (from uint64, ok bool) {
 	if c.under != nil || c.rc == nil {

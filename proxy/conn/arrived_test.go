@@ -5,12 +5,15 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/waittest"
+	"github.com/weftmesh/weft/proxy/conntest"
 )
 
 // tcpEnds is a connection of ours and its raw other end.
 func tcpEnds(t *testing.T) (*Conn, *net.TCPConn) {
 	t.Helper()
-	d, a := tcpPair(t)
+	d, a := conntest.TCP(t)
 	c := New(d)
 	c.SetDeadline(time.Now().Add(patience))
 	a.SetDeadline(time.Now().Add(patience))
@@ -27,12 +30,12 @@ func TestArrived(t *testing.T) {
 	}{
 		{"closed before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
 			peer.Close()
-			until(t, "the FIN", c.PeerEnded)
+			waittest.Until(t, "the FIN", c.PeerEnded)
 		}, false},
 		{"taken, then closed", nil, true},
 		{"closed for writing before", func(t *testing.T, c *Conn, peer *net.TCPConn) {
 			peer.CloseWrite() // it still reads
-			until(t, "the FIN", c.PeerEnded)
+			waittest.Until(t, "the FIN", c.PeerEnded)
 		}, true},
 	} {
 		mine, peer := tcpEnds(t)

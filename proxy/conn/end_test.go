@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/waittest"
 )
 
 func TestEndOfStream(t *testing.T) {
@@ -125,7 +127,7 @@ func TestAnswerBeforeRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.CloseWrite()
-	until(t, "the answer", a.Readable)
+	waittest.Until(t, "the answer", a.Readable)
 	a.Write(make([]byte, 1000))
 	if err := a.Fill(); err != nil || string(a.Buffered()) != "413" {
 		t.Fatalf("%v %q", err, a.Buffered())
@@ -140,7 +142,7 @@ func TestAlive(t *testing.T) {
 		}
 		wait := func(what string, f func() bool) {
 			t.Helper()
-			until(t, fmt.Sprintf("secure %v: %s", secure, what), f)
+			waittest.Until(t, fmt.Sprintf("secure %v: %s", secure, what), f)
 		}
 		if secure {
 			wait("tickets", a.Readable)

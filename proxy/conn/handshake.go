@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync/atomic"
 )
 
@@ -42,15 +43,25 @@ func handshake(ctx context.Context, c *Conn, cfg *tls.Config, client bool) (*Con
 	// Its stack is deep. A goroutine of its own has it for as long as it lasts
 	// only, not for the life of the connection.
 	type result struct {
-		c   *Conn
-		err error
+		c     *Conn
+		err   error
+		crash string // it panicked
 	}
 	done := make(chan result, 1)
 	go func() {
+		// A panic is for whoever waits, who knows what it is about.
+		defer func() {
+			if p := recover(); p != nil {
+				done <- result{crash: fmt.Sprintf("%v\n%s", p, debug.Stack())}
+			}
+		}()
 		s, err := shake(ctx, c, cfg, client)
-		done <- result{s, err}
+		done <- result{c: s, err: err}
 	}()
 	r := <-done
+	if r.crash != "" {
+		panic(r.crash)
+	}
 	return r.c, r.err
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/freeport"
 )
 
 // Both ends with records of their own, or of crypto/tls, in every suite.
@@ -235,12 +238,11 @@ func TestOpenSSLClient(t *testing.T) {
 func TestOpenSSLServer(t *testing.T) {
 	sc, cc := config(t)
 	cert, key := files(t, sc)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := new(freeport.Ports).Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	openssl(t, "s_server", "-accept", addr, "-cert", cert, "-key", key, "-rev", "-alpn", "p", "-tls1_3", "-quiet")
 	for i := range 3 {
 		var nc net.Conn

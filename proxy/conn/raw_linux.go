@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"encoding/binary"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -144,3 +146,18 @@ func sysUnacknowledged(fd uintptr) (n int, reset bool) {
 
 // tcpClose is the state of a connection that was reset (TCP_CLOSE).
 const tcpClose = 7
+
+// lastAck is where tcpi_last_ack_recv is in struct tcp_info (linux/tcp.h).
+const lastAck = 56
+
+// sysHeard is how long ago the last acknowledgement came, which every segment
+// but the first has.
+func sysHeard(fd uintptr) (ago time.Duration, ok bool) {
+	var info [lastAck + 4]byte
+	n := uint32(len(info))
+	_, _, e := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&n)), 0)
+	if e != 0 || n < uint32(len(info)) {
+		return 0, false
+	}
+	return time.Duration(binary.NativeEndian.Uint32(info[lastAck:])) * time.Millisecond, true
+}

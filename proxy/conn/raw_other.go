@@ -2,7 +2,10 @@
 
 package conn
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // Elsewhere connections are driven by their own methods.
 const rawSupported = false
@@ -24,3 +27,5 @@ func (c *Conn) askInq() bool { return false }
 func sysReadInq(uintptr, []byte, *control) (int, int, syscall.Errno) { return 0, -1, syscall.ENOSYS }
 
 func sysUnacknowledged(uintptr) (int, bool) { return 0, false }
+
+func sysHeard(uintptr) (time.Duration, bool) { return 0, false }

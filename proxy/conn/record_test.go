@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/proxy/conntest"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -104,7 +106,7 @@ type ours struct {
 
 func newOurs(t testing.TB, client bool) ours {
 	t.Helper()
-	x, y := tcpPair(t)
+	x, y := conntest.TCP(t)
 	u := New(x)
 	u.below = true
 	c := &Conn{nc: x, under: u, want: classRead}

@@ -12,30 +12,12 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/proxy/conntest"
 )
 
-// tcpPair returns both ends of a loopback connection.
-func tcpPair(t testing.TB) (a, b *net.TCPConn) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	d, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close(); s.Close() })
-	return d.(*net.TCPConn), s.(*net.TCPConn)
-}
-
 func pair(t testing.TB) (a, b *Conn) {
-	x, y := tcpPair(t)
+	x, y := conntest.TCP(t)
 	return New(x), New(y)
 }
 
@@ -155,14 +137,4 @@ func readAll(t *testing.T, c *Conn, n int) []byte {
 		c.Discard(len(c.Buffered()))
 	}
 	return out
-}
-
-// until waits for what must come.
-func until(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
 }

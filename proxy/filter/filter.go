@@ -4,8 +4,8 @@
 //
 //	outbound request   1 drop what only proxies may say   2 route's changes   3 backend's changes   4 rewrite of path and host
 //	outbound response  1 read, then drop, the peer proxy's verdict   2 backend's changes   3 route's changes
-//	inbound request    1 drop what only proxies may say   2 state the peer's identity
-//	request trailers   1 drop what only proxies may say
+//	inbound request    1 drop what only proxies may say   2 state the peer's identity, or drop what a peer without one says of another's
+//	trailers           1 drop what only proxies may say, and certificates of others
 //	inbound response   1 drop what only proxies may say
 //
 // A response that the proxy made itself passes none of them: Failure states
@@ -26,6 +26,9 @@ const (
 	UnprocessedField = "weft-unprocessed"
 	// ClientIDField tells the application who its peer is.
 	ClientIDField = "l5d-client-id"
+	// forwardedCert tells applications the certificate of a client of their peer. A
+	// peer that has shown none itself (mutual TLS) is not believed.
+	forwardedCert = "x-forwarded-client-cert"
 	// ReasonReset is the value of ErrorField for an application that has ended
 	// the connection instead of answering.
 	ReasonReset = "reset"
@@ -104,7 +107,9 @@ func ClientID(peer identity.ID, controlNamespace string) []byte {
 // clientID is of the connection's peer (ClientID).
 func InboundRequest(r *http.Request, clientID []byte) {
 	r.Fields = dropOwn(r.Fields)
-	if len(clientID) > 0 {
+	if len(clientID) == 0 {
+		r.Fields = dropForwarded(r.Fields)
+	} else {
 		r.Fields = append(r.Fields, http.Field{Name: clientIDName, Value: clientID})
 	}
 }
@@ -135,29 +140,51 @@ var (
 func dropOwn(f []http.Field) []http.Field {
 	for i := range f {
 		if own(f[i].Name) {
-			n := i
-			for _, x := range f[i+1:] {
-				if !own(x.Name) {
-					f[n] = x
-					n++
-				}
-			}
-			return f[:n]
+			return drop(f, i, own)
 		}
 	}
 	return f
 }
 
-// RequestTrailers is the list for the fields behind a request's body: what only
-// proxies may say is as wrong there, since some applications take them for
-// fields of the head. fields is not changed.
-func RequestTrailers(fields []http.Field) []http.Field {
+// drop removes the field i and all behind it of which is says so.
+func drop(f []http.Field, i int, is func(name []byte) bool) []http.Field {
+	n := i
+	for _, x := range f[i+1:] {
+		if !is(x.Name) {
+			f[n] = x
+			n++
+		}
+	}
+	return f[:n]
+}
+
+func dropForwarded(f []http.Field) []http.Field {
+	for i := range f {
+		if forwarded(f[i].Name) {
+			return drop(f, i, forwarded)
+		}
+	}
+	return f
+}
+
+// Trailers is the list for the fields behind a body: what only proxies may say is
+// as wrong there, since some applications take them for fields of the head. fields
+// is not changed.
+func Trailers(fields []http.Field) []http.Field {
 	for i := range fields {
-		if own(fields[i].Name) {
-			return dropOwn(append([]http.Field(nil), fields...))
+		if claims(fields[i].Name) {
+			return drop(append([]http.Field(nil), fields...), i, claims)
 		}
 	}
 	return fields
+}
+
+// claims tells what has no place in trailers.
+func claims(name []byte) bool { return own(name) || forwarded(name) }
+
+// forwarded tells the field in which a proxy says whose certificate it has seen.
+func forwarded(name []byte) bool {
+	return len(name) == len(forwardedCert) && like(name, forwardedCert)
 }
 
 // own tells the fields that only proxies may set. An underscore counts as the

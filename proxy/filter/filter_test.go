@@ -82,6 +82,29 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// Who is not known by a certificate cannot say whose certificate he has seen.
+func TestForwardedClientCert(t *testing.T) {
+	client := ClientID(identity.ID{TrustDomain: "cluster.local", Namespace: "edge", ServiceAccount: "gateway"}, "weft-system")
+	for _, name := range []string{"x-forwarded-client-cert", "X-Forwarded-Client-Cert", "X_Forwarded_Client_Cert"} {
+		for _, c := range []struct {
+			client []byte
+			want   string
+		}{{nil, "A: 1; B: 2"}, {client, "A: 1; " + name + ": URI=spiffe://x; B: 2; l5d-client-id: " + string(client)}} {
+			r := http.Request{Fields: fields("A: 1", name+": URI=spiffe://x", "B: 2")}
+			if InboundRequest(&r, c.client); lines(r.Fields) != c.want {
+				t.Errorf("client %q: %s", c.client, lines(r.Fields))
+			}
+		}
+		r := http.Request{Fields: fields(name + ": x")}
+		if OutboundRequest(&r, nil, nil, nil, nil); len(r.Fields) != 1 {
+			t.Errorf("%s: outbound request: %s", name, lines(r.Fields))
+		}
+		if got := Trailers(fields("A: 1", name+": x")); lines(got) != "A: 1" {
+			t.Errorf("%s: trailers: %s", name, lines(got))
+		}
+	}
+}
+
 func TestVerdictsAreBelievedOnMutualTLSOnly(t *testing.T) {
 	made := func(unprocessed bool) []http.Field {
 		var r http.Response

@@ -59,7 +59,8 @@ func (p *Path) Append(b []byte, r *http.Request) []byte {
 type Rewrite struct {
 	Path Path
 	// Host replaces the authority; HostField names a field of the request that
-	// does, if it is there; HostRegex makes it out of the path.
+	// does, if it is there; HostRegex makes it out of the path. What the client says
+	// there is taken if it is a host.
 	Host         string
 	HostField    string // lower case
 	HostRegex    *regexp.Regexp
@@ -75,11 +76,11 @@ func (w *Rewrite) Apply(r *http.Request) {
 	case w.Host != "":
 		r.Authority = []byte(w.Host)
 	case w.HostField != "":
-		if v, ok := http.Get(r.Fields, w.HostField); ok && len(v) > 0 {
+		if v, ok := http.Get(r.Fields, w.HostField); ok && len(v) > 0 && http.ValidHost(v) {
 			r.Authority = v
 		}
 	case w.HostRegex != nil:
-		if v := w.HostRegex.ReplaceAll(r.Path(), w.HostTemplate); len(v) > 0 {
+		if v := w.HostRegex.ReplaceAll(r.Path(), w.HostTemplate); len(v) > 0 && http.ValidHost(v) {
 			r.Authority = v
 		}
 	}

@@ -42,12 +42,15 @@ func dst(direction telemetry.Direction, authority string, e *upstream.Endpoint) 
 }
 
 // accepted counts the accepted connection of HTTP requests, until it is closed.
-func (d *Downstream) accepted(c *conn.Conn) {
+func (d *Downstream) accepted(c *conn.Conn) { c.SetMeter(d.meter()) }
+
+// meter begins to count the accepted connection.
+func (d *Downstream) meter() conn.Meter {
 	kind := telemetry.NotFromRemote
 	if d.Mutual {
 		kind = telemetry.Mutual
 	}
-	meter(d.Telemetry.TCP(d.src(kind)), c)
+	return meter(d.Telemetry.TCP(d.src(kind)))
 }
 
 // Turned counts an accepted connection that was refused because of err. Its
@@ -59,31 +62,30 @@ func (d *Downstream) Turned(kind telemetry.TLS, err error) {
 	d.logTurned(err)
 }
 
-// CountDialled makes an upstream.Options.Dialled that counts the connections
-// of HTTP requests. application is the name of the cluster that stands for the
-// workload itself.
-func CountDialled(r *telemetry.Registry, application string) func(*upstream.Endpoint, *conn.Conn) {
-	return func(e *upstream.Endpoint, c *conn.Conn) {
+// DialledMeter makes an upstream.Options.Meter. application is the name of the
+// cluster that stands for the workload itself.
+func DialledMeter(r *telemetry.Registry, application string) func(*upstream.Endpoint) conn.Meter {
+	return func(e *upstream.Endpoint) conn.Meter {
 		direction := telemetry.Outbound
 		if e.Cluster().Name() == application {
 			direction = telemetry.Inbound
 		}
-		meter(r.TCP(dst(direction, "", e)), c)
+		return meter(r.TCP(dst(direction, "", e)))
 	}
 }
 
 // meter counts a connection from now to its end.
-func meter(t *telemetry.TCP, c *conn.Conn) {
+func meter(t *telemetry.TCP) conn.Meter {
 	t = t.Open()
 	start := time.Now()
 	read, written := t.Bytes()
-	c.SetMeter(conn.Meter{Read: read, Written: written, Closed: func(e syscall.Errno) {
+	return conn.Meter{Read: read, Written: written, Closed: func(e syscall.Errno) {
 		var err error
 		if e != 0 {
 			err = e
 		}
 		t.Close(errno(err), time.Since(start))
-	}})
+	}}
 }
 
 // flowSeries are the counters of one opaque flow: the accepted connection and

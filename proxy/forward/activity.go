@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 )
@@ -15,6 +16,9 @@ type Activity struct {
 	level    atomic.Int32
 	unserved [2]atomic.Uint64 // connections and requests that were shed
 	held     held
+	streams  streams
+	asked    atomic.Uint32 // connections
+	nudges   chan struct{} // ask the guard to look
 
 	mu       sync.Mutex
 	draining chan struct{}
@@ -22,7 +26,9 @@ type Activity struct {
 }
 
 // NewActivity makes an idle one.
-func NewActivity() *Activity { return &Activity{draining: make(chan struct{})} }
+func NewActivity() *Activity {
+	return &Activity{draining: make(chan struct{}), nudges: make(chan struct{}, 1)}
+}
 
 // Begin counts a request or an opaque connection; the result takes it back.
 func (a *Activity) Begin() (end func()) {
@@ -36,6 +42,12 @@ func (a *Activity) Carried() int64 { return a.carried.Load() }
 
 // Panicked counts a connection that died of an error in the proxy itself.
 func (a *Activity) Panicked() { a.panics.Add(1) }
+
+// Crashed counts and logs such an error.
+func (a *Activity) Crashed(log *slog.Logger, reason any, stack []byte) {
+	a.Panicked()
+	log.Error("connection: internal error", "panic", reason, "stack", string(stack))
+}
 
 // Panics is how many did.
 func (a *Activity) Panics() uint64 { return a.panics.Load() }

@@ -265,7 +265,9 @@ func (l *limitedContext) Done() <-chan struct{} {
 	if l.waiter != nil {
 		l.waiter.waiting()
 	}
-	return l.make().Done()
+	inner := l.make()
+	_ = l.Context.Done() // who looks after whoever waits does so for each wait
+	return inner.Done()
 }
 
 func (l *limitedContext) Deadline() (time.Time, bool) { return l.make().Deadline() }

@@ -3,7 +3,10 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +66,8 @@ type Detected struct {
 
 // Detect finds out what a client speaks by its first bytes. A client that is
 // silent may be waiting for the server to speak: then connect is called, and
-// whoever speaks first decides. connect nil means that the client must speak.
+// whoever speaks first decides. A client that ends its side without a word may
+// still listen, so that is opaque. connect nil means that the client must speak.
 // limit bounds the whole; when both are silent until then, the connection
 // counts as opaque.
 func Detect(ctx context.Context, c *conn.Conn, m *Memory, limit time.Duration, connect func(context.Context) (*Flow, error)) (Detected, error) {
@@ -89,10 +93,12 @@ func Detect(ctx context.Context, c *conn.Conn, m *Memory, limit time.Duration, c
 		}
 		return Detected{Kind: kind}, nil
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, io.EOF) && connect != nil:
+		return Detected{Kind: sniff.Opaque}, nil
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return Detected{}, err
-	}
-	if connect == nil {
+	case connect == nil:
 		return Detected{}, ErrSilent
 	}
 	return race(ctx, c, m, end, connect)
@@ -132,7 +138,8 @@ type racer struct {
 	client *conn.Conn
 	flow   *Flow
 	err    error
-	spoke  bool // or closed
+	spoke  bool   // or closed
+	crash  string // it panicked
 	done   chan struct{}
 }
 
@@ -144,6 +151,9 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 	dial := make(chan struct{})
 	go r.run(ctx, dial, m, connect)
 	kind, err := firstBytes(c, end)
+	if errors.Is(err, io.EOF) {
+		err = nil // the client may still listen
+	}
 	select {
 	case <-dial:
 	default:
@@ -154,6 +164,9 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 		r.flow.interrupt()
 	}
 	<-r.done
+	if r.crash != "" {
+		panic(r.crash) // for whoever serves the connection
+	}
 	switch {
 	case r.spoke:
 		if r.flow.hasWord() {
@@ -190,7 +203,18 @@ func race(ctx context.Context, c *conn.Conn, m *Memory, end time.Time, connect f
 
 func (r *racer) run(ctx context.Context, dialed chan struct{}, m *Memory, connect func(context.Context) (*Flow, error)) {
 	defer close(r.done)
+	connecting := true
+	defer func() {
+		if p := recover(); p != nil {
+			r.crash = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			r.client.SetReadDeadline(time.Unix(1, 0))
+			if connecting {
+				close(dialed)
+			}
+		}
+	}()
 	r.flow, r.err = connect(ctx)
+	connecting = false
 	close(dialed)
 	if r.err != nil {
 		if ctx.Err() == nil && m.verdict.Load() != clientFirst {

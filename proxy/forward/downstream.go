@@ -3,11 +3,13 @@ package forward
 import (
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
 	"github.com/weftmesh/weft/proxy/accesslog"
+	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/trace"
@@ -63,6 +65,10 @@ type Downstream struct {
 	// Routes gives the latest routes of the destination, for each request anew.
 	// It is set on outbound connections.
 	Routes func() *route.Table
+	// ByHost finds what takes the place of the Downstream for a request, or why
+	// the request is refused, where its host decides and not the address that was
+	// dialled; nil where it does not.
+	ByHost func(*http.Request) (*Downstream, *Failure)
 	// Application is where inbound requests go.
 	Application *upstream.Cluster
 	// Destination is the address that the client dialled, or the application's
@@ -111,6 +117,19 @@ type Downstream struct {
 
 	once   sync.Once
 	series *telemetry.HTTP // inbound
+}
+
+// crashed counts and logs an error in the proxy itself that has ended the
+// connection.
+func (d *Downstream) crashed(reason any, stack []byte) { d.Activity.Crashed(d.Log, reason, stack) }
+
+// guard is deferred by goroutines of the connection besides its own: one that
+// panics ends the connection, and not the process.
+func (d *Downstream) guard(end func()) {
+	if p := recover(); p != nil {
+		d.crashed(p, debug.Stack())
+		end()
+	}
 }
 
 func (d *Downstream) draining() bool {

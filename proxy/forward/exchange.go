@@ -9,6 +9,8 @@ import (
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/http/h1"
+	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/telemetry"
@@ -34,6 +36,9 @@ const (
 	// Stale means that the connection had ended before anything of the request
 	// reached the other side: the end of an idle one and the request have crossed.
 	Stale
+	// Malformed means that what came back cannot be understood. It is not sent again
+	// where no route asks for that: another answer would be no better.
+	Malformed
 	// Overflow means that a limit of this proxy forbids the try (circuit
 	// breaking): it is not made again.
 	Overflow
@@ -77,6 +82,7 @@ type Exchange struct {
 	entered    bool // the endpoint counts it as under way
 	grpc       bool // the request is gRPC
 	trailing   bool // the call's status comes in the trailers
+	hinted     int  // the try whose 1xx heads were passed on
 	// extra is what the rule or the client asks for besides; nil for nothing.
 	extra *extra
 	// entry is the request's line of the access log; nil where none is written.
@@ -90,6 +96,10 @@ type Exchange struct {
 // Failure says that the proxy answers itself; End is to be called then too.
 func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failure {
 	*x = Exchange{}
+	var refused *Failure
+	if d.ByHost != nil {
+		d, refused = d.ByHost(r)
+	}
 	x.Downstream, x.start, x.sent, x.open, x.idempotent = d, start, start, true, idempotent(r.Method)
 	d.Activity.carried.Add(1)
 	x.choice.Destination, x.choice.Now = d.Destination, start
@@ -109,6 +119,9 @@ func (x *Exchange) Begin(d *Downstream, r *http.Request, start time.Time) *Failu
 		filter.InboundRequest(r, d.ClientID)
 		x.cluster = d.Application
 		return nil
+	}
+	if refused != nil {
+		return refused
 	}
 	x.Rule = table.Match(r)
 	if x.Rule == nil {
@@ -177,10 +190,11 @@ func (x *Exchange) Next(ctx context.Context) *Failure {
 // Again says whether the request may be tried once more; then Next follows.
 // replayable means that everything that was sent can be sent again: the body is
 // empty, not begun, or still held whole. reused means that the connection had
-// carried a request before, so that its end may have crossed this one.
+// carried a request before, and nothing of a response to this one, so that its end
+// may have crossed this one.
 func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 	late := x.disarm()
-	if c == Reset {
+	if c == Reset || c == Malformed {
 		x.broke(late)
 	}
 	if !replayable || c == Overflow {
@@ -189,16 +203,26 @@ func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 	if p := x.policy(); p != nil {
 		return (p.Failure(without(c, late)) || c == Stale && p.Failure(retry.NotConnected)) && x.permit(p)
 	}
-	if late || x.choice.Tried() >= MaxTries {
+	if late || c == Malformed || x.choice.Tried() >= MaxTries {
 		return false
 	}
 	if x.Downstream.Direction == Inbound {
 		// The client's side tries again, as often as its user wants the application
 		// to see the request at most. Only the end of an idle connection to the
-		// application is nobody's fault, where it certainly saw nothing.
-		return reused && (c == Stale || c == NotProcessed) && x.choice.Tried() <= 1
+		// application is nobody's fault, where it certainly saw nothing; and a client
+		// without a proxy has nobody who tries again.
+		return reused && x.choice.Tried() <= 1 && (c == Stale || c == NotProcessed || c == Reset && x.idempotent && !x.Downstream.Mutual)
 	}
 	return c != Reset || x.idempotent
+}
+
+// Interim says whether the 1xx head of the current try is to be passed on: those of
+// one try alone are, as the client would take any other for news.
+func (x *Exchange) Interim() bool {
+	if x.hinted == 0 {
+		x.hinted = x.choice.Tried()
+	}
+	return x.hinted == x.choice.Tried()
 }
 
 // Head takes note of a final response's head (not of 1xx) and passes it
@@ -314,6 +338,18 @@ func (x *Exchange) Sent(try Try) {
 	}
 }
 
+// unanswered is the cause of a try whose response did not come, but err.
+func unanswered(err error) Cause {
+	var bad *h1.Error
+	switch {
+	case errors.As(err, &bad) || h2.Malformed(err):
+		return Malformed
+	case h2.Unprocessed(err):
+		return NotProcessed
+	}
+	return Reset
+}
+
 // Failed makes the answer for a request whose last try ended with err.
 func (x *Exchange) Failed(c Cause, err error) *Failure {
 	late := x.disarm()
@@ -325,6 +361,8 @@ func (x *Exchange) Failed(c Cause, err error) *Failure {
 		f.Reason = ReasonOverflow
 	case c == Reset:
 		*f = Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
+	case c == Malformed:
+		*f = Failure{Status: 502, Reason: ReasonBadResponse, GRPC: grpcInternal, Detail: "the response cannot be understood: " + err.Error()}
 	case c == Stale:
 		f.Reason, f.Detail = ReasonReset, "the connection had ended before the request reached the other side"
 	case c == NotProcessed:

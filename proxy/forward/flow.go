@@ -41,9 +41,11 @@ func (f *Flow) connect(ctx context.Context) (err error) {
 	}
 }
 
-// await waits for the answer to a stream that was begun at start.
+// await waits for the answer to a stream that was begun at start. The time that
+// the application has to accept is for its own proxy to keep; the cluster's is for
+// what would be a handshake.
 func (f *Flow) await(ctx context.Context, st *h2.Stream, start time.Time) error {
-	limit, cancel := context.WithTimeout(ctx, f.e.Cluster().Options().ConnectTimeout)
+	limit, cancel := context.WithTimeout(ctx, f.e.Cluster().Options().ConnectTimeout+upstream.ApplicationConnectTimeout)
 	defer cancel()
 	ref := st.Ref()
 	stop := context.AfterFunc(limit, func() { ref.Reset(h2.CodeCancel) })
@@ -144,7 +146,12 @@ func serveBytes(ctx context.Context, s *h2.Stream, d *Downstream) {
 		return
 	}
 	defer d.Activity.Begin()()
-	f, err := Connect(ctx, d, d.Application)
+	// Who leaves meanwhile takes the connection along.
+	connecting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.OnAbort(h2.AbortFunc(func(error) { cancel() }))
+	f, err := Connect(connecting, d, d.Application)
+	s.OnAbort(nil)
 	if err != nil {
 		d.Log.Debug("connection refused", "direction", d.Direction.String(), "destination", d.Destination, "error", err)
 		d.Turned(telemetry.Mutual, err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/proxytest"
@@ -75,13 +76,13 @@ func TestGRPCTravels(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{`grpc_status="0"`, `grpc_status="9"`} {
-			eventually(t, want, func() bool {
+			waittest.Until(t, want, func() bool {
 				text.Reset()
 				_ = w.Telemetry.WriteLinkerd(&text)
 				return strings.Contains(text.String(), want)
 			})
 		}
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }
 
@@ -123,7 +124,7 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 	}
 	ends()
 	for _, w := range append(servers, client) {
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }
 
@@ -150,7 +151,7 @@ func TestProxyEnforcesDeadline(t *testing.T) {
 			t.Errorf("grpc-status %s, want 4", code)
 		}
 	})
-	eventually(t, "the flag of a timeout", func() bool {
+	waittest.Until(t, "the flag of a timeout", func() bool {
 		// Both proxies keep the time; either may be first.
 		var b strings.Builder
 		return client.Telemetry.WriteIstio(&b) == nil && servers[0].Telemetry.WriteIstio(&b) == nil && strings.Contains(b.String(), `response_flags="UT"`)
@@ -180,7 +181,7 @@ func TestBackpressureEndToEnd(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	last := int64(-1)
-	eventually(t, "standstill", func() bool {
+	waittest.Until(t, "standstill", func() bool {
 		time.Sleep(50 * time.Millisecond)
 		was := last
 		last = a.flood.Load()
@@ -199,6 +200,6 @@ func TestBackpressureEndToEnd(t *testing.T) {
 		t.Error("the application saw no end")
 	}
 	for _, w := range append(servers, client) {
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h1"
 	"github.com/weftmesh/weft/proxy/http/h2"
@@ -73,24 +74,19 @@ func (w *work) receive(st *h2.Stream) (p []byte, last bool, err error) {
 // lost ends a try that got no response.
 func (w *work) lost(st *h2.Stream, u *upload, err error) result {
 	w.s.guard.rest()
-	why := Reset
-	if h2.Unprocessed(err) {
-		why = NotProcessed
+	why := unanswered(err)
+	if why == NotProcessed {
 		w.x.Endpoint.Fail()
 	}
 	st.Reset(h2.CodeCancel)
-	if gone := u.stop() || w.s.guard.gone(); gone {
-		return w.broken(0, true)
+	if u.stop() || w.s.guard.gone() {
+		return w.deserted(u)
 	}
 	// The first stream of a connection cannot have crossed its idle end.
 	if w.x.Again(why, !w.body.begun, st.ID() > 1) {
 		return result{retry: true}
 	}
-	f := w.x.Failed(why, err)
-	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
-		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
-	}
-	return w.fail(f)
+	return w.fail(w.x.Failed(why, err))
 }
 
 // pass passes the response on. p is what is here of its body, and last says
@@ -176,7 +172,7 @@ func (w *work) copyBody(st *h2.Stream, out h1.Framing, p []byte, last bool) (n i
 		}
 		if p, err = st.Next(); err == io.EOF { //nolint:errorlint // a lost connection is not the end
 			w.x.Received()
-			return n, true, to.Close(st.Trailers())
+			return n, true, to.Close(filter.Trailers(st.Trailers()))
 		}
 		if err != nil {
 			return n, false, err

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/waittest"
 )
 
 // A client that does not read holds up nobody else on the connection, and in
@@ -36,7 +38,7 @@ func TestHopBackpressure(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := int64(-1)
-	eventually(t, "standstill", func() bool {
+	waittest.Until(t, "standstill", func() bool {
 		time.Sleep(50 * time.Millisecond)
 		was := last
 		last = written.Load()
@@ -60,7 +62,7 @@ func TestHopBackpressure(t *testing.T) {
 		t.Error("the application floods on for a client that is gone")
 	}
 	for _, w := range append(servers, client) {
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }
 
@@ -90,7 +92,7 @@ func TestHopUploadIsCutOff(t *testing.T) {
 		}
 	}
 	for _, w := range append(servers, client) {
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }
 

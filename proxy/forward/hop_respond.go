@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/weftmesh/weft/proxy/filter"
+	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h1"
 	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/telemetry"
@@ -30,6 +32,12 @@ func (r *relay) respond(up *upstream.HTTP1, u *upload, n int, rf h1.Framing) (ag
 		r.x.Done()
 		up.Abort()
 		u.stop()
+		if !r.headed && side == h1.ReadSide && unanswered(err) == Malformed {
+			r.use(nil)
+			r.sent += u.sent()
+			r.fail(r.x.Failed(Malformed, err))
+			return false
+		}
 		gone := r.left() || side == h1.WriteSide
 		r.use(nil)
 		r.sent += u.sent()
@@ -83,17 +91,18 @@ func (r *relay) copyBody(up *upstream.HTTP1, rf h1.Framing) (n int64, side h1.Si
 		first = r.mem
 	}
 	n = int64(len(first))
-	trailers := rd.Trailers()
-	if !end {
-		trailers = nil
+	var trailers []http.Field
+	if end {
+		trailers = filter.Trailers(rd.Trailers())
 	}
+	r.headed = true
 	if _, err = r.down.WriteResponse(&r.resp, first, trailers, end); err != nil {
 		return n, h1.WriteSide, err
 	}
 	for !end {
 		p, err := rd.Next()
 		if errors.Is(err, io.EOF) {
-			return n, h1.WriteSide, r.down.WriteTrailers(rd.Trailers())
+			return n, h1.WriteSide, r.down.WriteTrailers(filter.Trailers(rd.Trailers()))
 		}
 		if err != nil {
 			return n, h1.ReadSide, err

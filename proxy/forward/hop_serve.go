@@ -2,8 +2,8 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
@@ -38,7 +38,8 @@ const (
 // Each request goes to the application in the version of HTTP that it came to the
 // peer in, and what is no HTTP goes on a connection of its own.
 func ServeMux(ctx context.Context, c *conn.Conn, d *Downstream, content Content) {
-	o := h2.Options{Plain: true, Bytes: content != Requests, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow, Window: streamWindow, Memory: d.Activity}
+	o := h2.Options{Plain: true, Bytes: content != Requests, MaxHead: d.Limits.HeadBytes, MaxStreams: muxStreams, ConnWindow: muxWindow, Window: streamWindow, Memory: d.Activity,
+		Meter: func() (read, written *atomic.Uint64) { return c.SetPartMeter(d.meter()) }}
 	serveStreams(ctx, c, d, o, func(s *h2.Stream) {
 		switch major := s.Request().Major; {
 		case major == http.Bytes:
@@ -73,6 +74,7 @@ type relay struct {
 	whole     bool
 	trailers  []http.Field
 	sent      int64
+	headed    bool      // the final head was sent
 	reader    h1.Reader // of the response
 	writer    h1.Writer // of the request
 
@@ -97,7 +99,7 @@ func (r *relay) free() {
 	clear(r.resp.Fields[:cap(r.resp.Fields)])
 	r.req.Reset()
 	r.resp.Reset()
-	r.in, r.whole, r.sent, r.gone, r.ref = h1.Framing{}, false, 0, false, h2.Ref{}
+	r.in, r.whole, r.sent, r.headed, r.gone, r.ref = h1.Framing{}, false, 0, false, false, h2.Ref{}
 	r.out, r.mem = r.out[:0], r.mem[:0]
 	r.reader.Reset(nil, h1.Framing{})
 	r.writer.Reset(nil, h1.Framing{})
@@ -199,7 +201,7 @@ func (r *relay) hold() bool {
 			r.down.Consume(len(p))
 			n -= len(p)
 		}
-		r.held, r.whole, r.trailers = r.mem, true, filter.RequestTrailers(r.down.Trailers())
+		r.held, r.whole, r.trailers = r.mem, true, filter.Trailers(r.down.Trailers())
 	}
 	r.out = h1.AppendRequest(r.out, &r.req, r.in)
 	if r.whole {
@@ -268,8 +270,8 @@ func (r *relay) try(up *upstream.HTTP1) (again bool) {
 			return r.respond(up, u, n, rf)
 		}
 	}
-	reused, why := up.Reused, Reset
-	if r.whole && !up.Arrived(before, err) {
+	reused, why := up.Reused, unanswered(err)
+	if why == Reset && r.whole && !up.Arrived(before, err) {
 		why = Stale
 	}
 	up.Abort()
@@ -278,11 +280,7 @@ func (r *relay) try(up *upstream.HTTP1) (again bool) {
 	if !r.left() && r.x.Again(why, r.whole, reused) {
 		return true
 	}
-	f := r.x.Failed(why, err)
-	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
-		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
-	}
-	r.fail(f)
+	r.fail(r.x.Failed(why, err))
 	return false
 }
 
@@ -308,7 +306,12 @@ func (r *relay) send(up *upstream.HTTP1) (*upload, error) {
 }
 
 // interim implements passer.
-func (r *relay) interim() error { return r.down.WriteHead(&r.resp, false) }
+func (r *relay) interim() error {
+	if !r.x.Interim() {
+		return nil
+	}
+	return r.down.WriteHead(&r.resp, false)
+}
 
 // fail answers for a try that came to nothing, unless the client has gone.
 func (r *relay) fail(f *Failure) {

@@ -11,7 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/conn"
@@ -60,7 +62,7 @@ func TestHopIsShared(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all at the application", func() bool { return waiting.Load() == 60 })
+	waittest.Until(t, "all at the application", func() bool { return waiting.Load() == 60 })
 	if n := opened(t, client); n != 1 {
 		t.Errorf("%d connections between the proxies, want 1", n)
 	}
@@ -177,7 +179,7 @@ func TestHopSurvivesDraining(t *testing.T) {
 	}
 	for range 10 {
 		n := done.Load()
-		eventually(t, "traffic", func() bool { return done.Load() > n+50 })
+		waittest.Until(t, "traffic", func() bool { return done.Load() > n+50 })
 		mu.Lock()
 		close(drain)
 		drain = make(chan struct{})
@@ -254,7 +256,7 @@ func TestCrowdedHop(t *testing.T) {
 	// Until the peer has said how many it takes, less is assumed.
 	one, in := ask(t, out)
 	io.WriteString(one, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	eventually(t, "the first at the application", func() bool { return waiting.Load() == 1 })
+	waittest.Until(t, "the first at the application", func() bool { return waiting.Load() == 1 })
 	gather <- struct{}{}
 	if _, err := head(in); err != nil {
 		t.Fatal(err)
@@ -271,7 +273,7 @@ func TestCrowdedHop(t *testing.T) {
 			r.Body.Close()
 		})
 	}
-	eventually(t, "all at the application", func() bool { return waiting.Load() == n })
+	waittest.Until(t, "all at the application", func() bool { return waiting.Load() == n })
 	if k := opened(t, client); k != 2 {
 		t.Errorf("%d connections for %d requests, want 2", k, n)
 	}
@@ -290,6 +292,7 @@ func TestRetryHasLessTime(t *testing.T) {
 	cl := h2To(t, out)
 	shorter := false
 	for range 20 {
+		began := time.Now()
 		s, err := cl.Open(grpcRequest(field("grpc-timeout", "8S")), true)
 		if err != nil {
 			t.Fatal(err)
@@ -297,9 +300,11 @@ func TestRetryHasLessTime(t *testing.T) {
 		_ = grpcCode(t, s)
 		s.Close()
 		if v := <-seen; v != "8S" {
-			var ns int
-			if _, err := fmt.Sscanf(v, "%du", &ns); err != nil || ns > 7_960_000 || ns < 5_000_000 {
-				t.Errorf("the second try has %s", v)
+			var left time.Duration // in microseconds
+			took := time.Since(began)
+			_, err := fmt.Sscanf(v, "%du", &left)
+			if left *= time.Microsecond; err != nil || left > 7960*time.Millisecond || left < 8*time.Second-took-time.Millisecond {
+				t.Errorf("the second try has %s, %s after the request", v, took)
 			}
 			shorter = true
 			break

@@ -53,6 +53,9 @@ type work struct {
 	// sent is the content of the request in bytes.
 	sent int64
 
+	// ctx is what is waited for with.
+	ctx *clientContext
+
 	// up or stream is where the current try was sent.
 	up     *upstream.HTTP1
 	stream h2.Ref
@@ -163,6 +166,10 @@ func (s *http1) serve(ctx context.Context, w *work) (end time.Time, again bool) 
 			s.answer(w, &Failure{Status: bad.Status, Reason: ReasonBadRequest, Detail: bad.Error(), Unprocessed: true}, false)
 			return start, false
 		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			s.answer(w, incomplete(), false)
+			return start, false
+		}
 		w.x.End(Outcome{GRPC: telemetry.NoGRPC, Broken: true, Gone: true})
 		return start, false
 	}
@@ -218,6 +225,12 @@ func (s *http1) refuse(w *work, err error) {
 	_ = s.write(w, f, true, false) // linger meets the same error
 	s.d.unread(f, time.Now())
 	s.linger()
+}
+
+// incomplete answers a client that has ended its side within its request's body
+// (RFC 9112, section 8), as refuse does where it ended within the head.
+func incomplete() *Failure {
+	return &Failure{Status: 400, Reason: ReasonBadRequest, Detail: "the connection ended within the request's body"}
 }
 
 // skip drops a body that nobody wants, where all of it is here.

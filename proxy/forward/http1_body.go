@@ -26,6 +26,9 @@ type body1 struct {
 	begun bool
 	// reader decodes what is not held.
 	reader h1.Reader
+	// gathering is closed when what takes the body while a connection is being made
+	// has ended; nil where nothing does.
+	gathering chan struct{}
 	// mem and head are memory for what the connection's buffer does not keep.
 	mem, head []byte
 }
@@ -59,7 +62,7 @@ func (w *work) hold(start time.Time) error {
 	for len(b.mem) < limit && b.reader.Ready() {
 		p, err := b.reader.Next()
 		if errors.Is(err, io.EOF) {
-			b.whole, b.trailers = true, filter.RequestTrailers(b.reader.Trailers())
+			b.whole, b.trailers = true, filter.Trailers(b.reader.Trailers())
 			w.x.Complete(b.trailers)
 			break
 		}
@@ -71,6 +74,65 @@ func (w *work) hold(start time.Time) error {
 	}
 	b.held = b.mem
 	return nil
+}
+
+// waiting implements waiter: while the connection is being made, the body is
+// taken as far as it can be held, since the request's time begins with its end.
+func (w *work) waiting() {
+	b := &w.body
+	if b.whole || b.begun || b.gathering != nil {
+		return
+	}
+	w.pin()
+	done := make(chan struct{})
+	b.gathering = done
+	go func() {
+		defer close(done)
+		defer w.s.d.guard(w.s.c.Abort)
+		w.gather()
+	}()
+}
+
+// gather takes what it may hold. Whatever is wrong is met again by the upload.
+func (w *work) gather() {
+	b := &w.body
+	for len(b.mem) < w.x.MaxHeld() {
+		if !b.reader.Ready() {
+			if w.s.c.Fill() != nil {
+				return
+			}
+			continue
+		}
+		p, err := b.reader.Next()
+		if errors.Is(err, io.EOF) {
+			b.whole, b.trailers = true, filter.Trailers(b.reader.Trailers())
+			w.x.Complete(b.trailers)
+			return
+		}
+		if err != nil {
+			return
+		}
+		w.x.Tee(p)
+		b.mem = append(b.mem, p...)
+	}
+}
+
+// gathered ends what waiting began.
+func (w *work) gathered() {
+	w.x.attend(nil)
+	b := &w.body
+	if b.gathering == nil {
+		return
+	}
+	from := connSource{&b.reader, w.s.c}
+	from.interrupt()
+	<-b.gathering
+	from.resume()
+	b.gathering, b.held = nil, b.mem
+	w.sent = int64(len(b.held))
+	if b.whole {
+		w.out = w.out[:0] // it goes with the head now
+	}
 }
 
 // wait reads until n bytes of the body are buffered.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http/h1"
 	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/tcp"
@@ -26,16 +27,27 @@ type result struct {
 // run sends the request until it is answered. again says that the downstream
 // connection can carry another.
 func (w *work) run(ctx context.Context) (end time.Time, again bool) {
+	w.ctx = w.ctx.begin(ctx, w)
+	defer w.ctx.end()
 	fresh := false
 	for full := 0; ; {
 		if full == 0 {
-			if f := w.x.Next(ctx); f != nil {
+			if f := w.x.Next(w.ctx); f != nil {
+				if w.ctx.left() {
+					r := w.deserted(nil)
+					return r.end, r.again
+				}
 				return w.give(f)
 			}
 		}
-		client, up, err := w.connect(ctx, fresh)
+		client, up, err := w.connect(w.ctx, fresh)
 		var r result
 		switch {
+		case w.ctx.left():
+			if up != nil {
+				up.Put()
+			}
+			r = w.deserted(nil)
 		case err != nil:
 			r = w.unsent(err)
 		case client != nil:
@@ -60,6 +72,10 @@ func (w *work) run(ctx context.Context) (end time.Time, again bool) {
 // or one of its own.
 func (w *work) connect(ctx context.Context, fresh bool) (*h2.Client, *upstream.HTTP1, error) {
 	ctx = w.x.Context(ctx)
+	if !w.body.whole {
+		w.x.attend(w)
+		defer w.gathered()
+	}
 	if w.in.Upgrade {
 		// What follows is no longer a request.
 		up, err := w.x.Endpoint.HTTP1(ctx, fresh)
@@ -104,6 +120,15 @@ func (w *work) broken(status int, gone bool) result {
 	return result{}
 }
 
+// deserted ends an exchange whose client was lost before the response; u is nil
+// where no upload had begun.
+func (w *work) deserted(u *upload) result {
+	if (u.cut() || u == nil && !w.body.whole) && !w.s.c.PeerGone() {
+		return w.fail(incomplete())
+	}
+	return w.broken(0, true)
+}
+
 // upload begins to send what is not held; from now on the client's connection
 // is read and written by different goroutines. first is sent before.
 func (w *work) upload(to sink, first []byte) *upload {
@@ -134,22 +159,19 @@ func (w *work) direct(ctx context.Context, up *upstream.HTTP1) result {
 		}
 	}
 	w.s.guard.rest()
-	reused, why := up.Reused, Reset
-	if w.body.whole && !up.Arrived(before, err) {
+	reused, why := up.Reused, unanswered(err)
+	silent := w.resp.Status == 0 && len(up.Buffered()) == 0
+	if why == Reset && w.body.whole && !up.Arrived(before, err) {
 		why = Stale
 	}
 	up.Abort()
-	if gone := u.stop() || w.s.guard.gone(); gone {
-		return w.broken(0, true)
+	if u.stop() || w.s.guard.gone() {
+		return w.deserted(u)
 	}
-	if w.x.Again(why, !w.body.begun, reused) {
+	if w.x.Again(why, !w.body.begun, reused && silent) {
 		return result{retry: true, fresh: reused}
 	}
-	f := w.x.Failed(why, err)
-	if bad := (*h1.Error)(nil); errors.As(err, &bad) {
-		f = &Failure{Status: 502, Reason: ReasonBadResponse, Detail: "the response cannot be understood: " + err.Error()}
-	}
-	return w.fail(f)
+	return w.fail(w.x.Failed(why, err))
 }
 
 // send writes the head and what is held of the body, and sees to the rest.
@@ -184,7 +206,7 @@ func (w *work) send(up *upstream.HTTP1) (*upload, error) {
 
 // interim implements passer.
 func (w *work) interim() error {
-	if w.old {
+	if w.old || !w.x.Interim() {
 		return nil
 	}
 	if _, err := w.s.c.Write(h1.AppendResponse(w.s.c.AvailableBuffer(), &w.resp, h1.Framing{Kind: h1.None})); err != nil {
@@ -228,15 +250,19 @@ func (w *work) respond(ctx context.Context, up *upstream.HTTP1, u *upload, n int
 	}
 	var body int64
 	if err == nil && rf.HasBody() {
-		body, err = h1.CopyBody(s.c, up.Conn, rf, out)
+		body, err = h1.CopyBody(s.c, up.Conn, rf, out, filter.Trailers)
 	}
 	s.guard.rest()
 	if err != nil {
+		var side *h1.CopyError
+		gone := !errors.As(err, &side) || side.Side == h1.WriteSide
+		if !gone {
+			_ = s.c.Flush() // what came before the end is the client's
+		}
 		w.x.Done()
 		up.Abort()
 		u.stop()
-		var side *h1.CopyError
-		return w.broken(status, !errors.As(err, &side) || side.Side == h1.WriteSide)
+		return w.broken(status, gone)
 	}
 	whole := w.finish(u)
 	w.x.Done()

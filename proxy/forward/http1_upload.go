@@ -102,7 +102,7 @@ func (u *upload) copy() (trailers []http.Field, ok bool) {
 	for {
 		p, err := u.from.Next()
 		if errors.Is(err, io.EOF) {
-			trailers = filter.RequestTrailers(u.from.Trailers())
+			trailers = filter.Trailers(u.from.Trailers())
 			u.x.Complete(trailers)
 			u.read.Store(true)
 			return trailers, true
@@ -174,6 +174,10 @@ func (u *upload) stop() (lost bool) {
 	}
 	return u.lost && !isTimeout(u.err) && !errors.Is(u.err, h2.ErrInterrupted)
 }
+
+// cut says that the client has ended its side within the body. The upload has
+// ended.
+func (u *upload) cut() bool { return u != nil && u.lost && errors.Is(u.err, io.ErrUnexpectedEOF) }
 
 // finish waits after the response for as long as the body moves, and says
 // whether all of it was sent.

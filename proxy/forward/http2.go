@@ -16,17 +16,19 @@ const streamWindow = 256 << 10
 // request has a goroutine; each of a body's directions holds no more than its
 // stream's window.
 func ServeHTTP2(ctx context.Context, c *conn.Conn, d *Downstream) {
+	d.accepted(c)
 	serveStreams(ctx, c, d, h2.Options{MaxHead: d.Limits.HeadBytes, Window: streamWindow, Memory: d.Activity}, func(s *h2.Stream) { serveStream(ctx, s, d) })
 }
 
 // serveStreams runs a handler for each stream of a connection.
 func serveStreams(ctx context.Context, c *conn.Conn, d *Downstream, o h2.Options, handle func(*h2.Stream)) {
-	d.accepted(c)
+	o.Crashed = d.crashed
 	srv := h2.NewServer(c, o)
 	over := make(chan struct{})
 	keeper := make(chan struct{})
 	go func() {
 		defer close(keeper)
+		defer d.guard(srv.Close)
 		keep(srv, d, over)
 	}()
 	err := srv.Serve(ctx, func(s *h2.Stream) {

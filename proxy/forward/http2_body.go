@@ -177,7 +177,7 @@ func (b *body2) gather() {
 		case errors.Is(err, h2.ErrInterrupted) && !b.stopped():
 			continue
 		case err == io.EOF: //nolint:errorlint // a lost connection is not the end
-			b.x.Complete(filter.RequestTrailers(b.down.Trailers()))
+			b.x.Complete(filter.Trailers(b.down.Trailers()))
 			return
 		case err != nil || !b.room(len(p)) || !b.hold(p):
 			return
@@ -215,7 +215,7 @@ func (b *body2) run(up *h2.Stream) {
 			}
 			continue
 		case err == io.EOF: //nolint:errorlint // a lost connection is not the end
-			trailers := filter.RequestTrailers(b.down.Trailers())
+			trailers := filter.Trailers(b.down.Trailers())
 			b.x.Complete(trailers)
 			_ = up.WriteTrailers(trailers)
 			return

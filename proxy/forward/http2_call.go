@@ -209,14 +209,13 @@ func (c *call) try(up *h2.Stream) (again bool) {
 	reused := up.ID() > 1
 	p, last, err := c.receive(up)
 	if err != nil {
-		why := Reset
-		if h2.Unprocessed(err) {
-			why = NotProcessed
+		why := unanswered(err)
+		if why == NotProcessed {
 			c.x.Endpoint.Fail()
 		}
 		up.Reset(h2.CodeCancel)
 		c.body.stop()
-		if !c.left() && c.x.Again(why, c.body.replayable(), reused) {
+		if !c.left() && c.x.Again(why, c.body.replayable(), reused && why == NotProcessed) {
 			return true
 		}
 		c.fail(c.x.Failed(why, err))
@@ -244,6 +243,9 @@ func (c *call) receive(up *h2.Stream) (p []byte, last bool, err error) {
 		c.resp = r
 		if r.Status >= 200 {
 			return p, last, nil
+		}
+		if !c.x.Interim() {
+			continue
 		}
 		if err = c.down.WriteHead(&c.resp, false); err != nil {
 			return nil, false, err
@@ -288,7 +290,7 @@ func (c *call) respond(up *h2.Stream, p []byte, last bool) {
 func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
 	var trailers []http.Field
 	if n, ended := up.Buffered(); !last && ended && n == len(p) {
-		last, trailers = true, filter.RequestTrailers(up.Trailers())
+		last, trailers = true, filter.Trailers(up.Trailers())
 	}
 	if last {
 		c.x.Received()
@@ -304,7 +306,7 @@ func (c *call) copyResponse(up *h2.Stream, p []byte, last bool) error {
 		p, err := up.Next()
 		if err == io.EOF { //nolint:errorlint // a lost connection is not the end
 			c.x.Received()
-			return c.down.WriteTrailers(filter.RequestTrailers(up.Trailers()))
+			return c.down.WriteTrailers(filter.Trailers(up.Trailers()))
 		}
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
@@ -32,7 +33,7 @@ func TestDrain(t *testing.T) {
 	}
 	client.Activity.Drain()
 	servers[0].Activity.Drain()
-	eventually(t, "GOAWAY", cl.Closing)
+	waittest.Until(t, "GOAWAY", cl.Closing)
 	_, _ = s.WriteEnd([]byte("\x00\x00\x00\x00\x02ho"))
 	got, err := io.ReadAll(s)
 	if err != nil || string(got) != "\x00\x00\x00\x00\x02hi\x00\x00\x00\x00\x02ho" {
@@ -76,10 +77,10 @@ func TestGracefulRestartLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "traffic on both", func() bool { return one.calls.Load() > 20 && two.calls.Load() > 20 })
+	waittest.Until(t, "traffic on both", func() bool { return one.calls.Load() > 20 && two.calls.Load() > 20 })
 	one.GracefulStop()
 	n := done.Load()
-	eventually(t, "traffic after the stop", func() bool { return done.Load() > n+200 })
+	waittest.Until(t, "traffic after the stop", func() bool { return done.Load() > n+200 })
 	close(stop)
 	wg.Wait()
 }
@@ -88,7 +89,7 @@ func TestIdleConnectionEnds(t *testing.T) {
 	a := newApp(t, "one")
 	ca := proxytest.NewCA(t)
 	o := proxytest.Options{}
-	o.Limits.Idle = 200 * time.Millisecond
+	o.Limits.Idle = time.Second // what is opened at once is not idle
 	w := proxytest.New(t, ca, proxytest.ID("web"), o)
 	_, out := w.Destination("api:80", config.HTTP, proxytest.Share{Cluster: w.Cluster("api", proxytest.Plain(a.addr)), Weight: 1})
 	cl := h2To(t, out)
@@ -142,7 +143,7 @@ func TestCancelStorm(t *testing.T) {
 	}
 	wg.Wait()
 	for _, w := range append(servers, client) {
-		eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 		if n := w.Activity.Panics(); n != 0 {
 			t.Errorf("%d panics", n)
 		}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/http"
 	"github.com/weftmesh/weft/proxy/http/h2"
@@ -22,8 +24,7 @@ import (
 func TestProxyMadeErrors(t *testing.T) {
 	ca := proxytest.NewCA(t)
 	w := proxytest.New(t, ca, proxytest.ID("web"), proxytest.Options{})
-	l, closed := listenTCP(t)
-	l.Close()
+	closed := porttest.Nobody(t)
 	none, noRoute := w.Destination("none:80", config.HTTP)
 	none.Rules()
 	_, noBackend := w.Destination("bad:80", config.HTTP, proxytest.Share{Cluster: nil, Weight: 1})
@@ -58,13 +59,12 @@ func TestProxyMadeErrors(t *testing.T) {
 			t.Errorf("%s: %d %v %q", c.name, resp.StatusCode, resp.Header, body)
 		}
 	}
-	eventually(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
+	waittest.Until(t, "nothing carried", func() bool { return w.Activity.Carried() == 0 })
 }
 
 // What an endpoint certainly did not process goes to another one, body and all.
 func TestRetriesElsewhere(t *testing.T) {
-	l, closed := listenTCP(t)
-	l.Close()
+	closed := porttest.Nobody(t)
 	for _, c := range []struct {
 		name string
 		bad  func(t testing.TB) netip.AddrPort
@@ -99,8 +99,7 @@ func TestRetriesElsewhere(t *testing.T) {
 // The application behind one proxy is down: its proxy says that it did not
 // process the request.
 func TestRetriesWhatPeerDidNotProcess(t *testing.T) {
-	l, closed := listenTCP(t)
-	l.Close()
+	closed := porttest.Nobody(t)
 	good := newApp(t, "good")
 	out, _, _ := meshed(t, closed, good.addr)
 	cc := grpcTo(t, out)

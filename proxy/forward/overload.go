@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -59,6 +60,9 @@ func (a *Activity) shed() { a.unserved[1].Add(1) }
 // refused: the caller resets it.
 func (a *Activity) Accepting() bool {
 	if a.level.Load() < int32(Short) {
+		if a.asked.Add(1)%guardEach == 0 {
+			a.nudge()
+		}
 		return true
 	}
 	a.unserved[0].Add(1)
@@ -109,6 +113,45 @@ func (a *Activity) Hold(n int) {
 	}
 }
 
+// streamShare is the part of the memory limit that requests over HTTP/2 may take
+// besides their bodies: what is more is refused at once.
+const streamShare = 2
+
+// streams is what open HTTP/2 streams take, in bytes.
+type streams struct {
+	now, most atomic.Int64 // most: 0 is no bound
+	near      atomic.Bool
+}
+
+// Carry counts n more bytes that open streams take, or fewer.
+func (a *Activity) Carry(n int) {
+	s := &a.streams
+	now, most := s.now.Add(int64(n)), s.most.Load()
+	if near := most > 0 && now > most/2; near != s.near.Load() && s.near.Swap(near) != near && near {
+		a.nudge()
+	}
+}
+
+// nudge has the guard look now.
+func (a *Activity) nudge() {
+	select {
+	case a.nudges <- struct{}{}:
+	default:
+	}
+}
+
+// Admit says whether a connection whose streams take n bytes may open another:
+// no more than four times what is still free, so that who comes late finds
+// something. False counts a refused request.
+func (a *Activity) Admit(n int) bool {
+	most := a.streams.most.Load()
+	if most == 0 || int64(n) < 4*(most-a.streams.now.Load()) {
+		return true
+	}
+	a.shed()
+	return false
+}
+
 // Held is how many bytes are held for slow readers.
 func (a *Activity) Held() int64 { return a.held.now.Load() }
 
@@ -141,6 +184,11 @@ func (m *memory) used() uint64 {
 const (
 	guardSlow = time.Second
 	guardFast = 100 * time.Millisecond
+	// guardEach is after how many new connections the memory is looked at in any
+	// case, and guardBusy how long it is then looked at often: they take more
+	// memory as they go on.
+	guardEach = 32
+	guardBusy = 2 * time.Second
 	// guardNear is the use in percent from which on the memory is looked at often.
 	guardNear = 50
 )
@@ -152,21 +200,31 @@ func (a *Activity) Guard(ctx context.Context, limit int64, log *slog.Logger) {
 		return
 	}
 	a.held.most.Store(limit / heldShare)
+	a.streams.most.Store(limit / streamShare)
 	m := newMemory()
 	t := time.NewTimer(guardSlow)
 	defer t.Stop()
+	var busy, collected time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		case <-a.nudges:
+			busy = time.Now().Add(guardBusy)
 		}
 		percent := int(m.used() * 100 / uint64(limit))
-		if a.look(percent, log) == Critical {
+		switch level := a.look(percent, log); {
+		case level == Critical:
 			// Nothing is left to give but what the heap has kept.
 			debug.FreeOSMemory()
+		case level == Short && time.Since(collected) > guardSlow:
+			// While nobody is let in nothing may be allocated either: without a
+			// collection it is not seen that there is room again.
+			runtime.GC()
+			collected = time.Now()
 		}
-		if percent >= guardNear {
+		if percent >= guardNear || a.streams.near.Load() || time.Now().Before(busy) {
 			t.Reset(guardFast)
 		} else {
 			t.Reset(guardSlow)

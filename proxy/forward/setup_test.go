@@ -143,15 +143,6 @@ func meshed(t testing.TB, apps ...netip.AddrPort) (out netip.AddrPort, client *p
 	return out, client, servers
 }
 
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 // reaching repeats something that has a time limit with longer and longer ones,
 // until it reached the application: no machine need be fast.
 func reaching(t testing.TB, calls func() int64, do func(limit time.Duration)) {

@@ -2,11 +2,11 @@ package forward
 
 import (
 	"io"
-	"net"
 	"testing"
-	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/conntest"
 	"github.com/weftmesh/weft/proxy/http/h1"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -15,33 +15,24 @@ import (
 // found out by the server's proxy, which sends the request once more; what the
 // application may have read it does not.
 func TestEndThatCrossesARequest(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	d, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, peer := conntest.TCP(t)
 	up := &upstream.HTTP1{Conn: conn.New(d), Reused: true}
 	defer up.Close()
 	peer.Close()
-	for end := time.Now().Add(10 * time.Second); !up.PeerEnded(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the end does not come")
-		}
-	}
+	waittest.Until(t, "the peer has ended", up.PeerEnded)
 	r := &relay{whole: true, in: h1.Framing{Kind: h1.None}, method: keepMethod([]byte("POST")), out: []byte("POST / HTTP/1.1\r\nHost: a\r\n\r\n")}
 	r.x.Downstream = &Downstream{Direction: Inbound}
 	if !r.try(up) {
 		t.Error("a request that the application has not seen is given up")
 	}
-	x := &Exchange{Downstream: &Downstream{Direction: Inbound}, idempotent: true}
+	stranger := &Exchange{Downstream: &Downstream{Direction: Inbound}, idempotent: true}
+	if !stranger.Again(Reset, true, true) || stranger.Again(Reset, true, false) || stranger.Again(Reset, false, true) {
+		t.Error("a client without a proxy has its request sent once more after a reset, on a connection that was used before")
+	}
+	if stranger.idempotent = false; stranger.Again(Reset, true, true) {
+		t.Error("a request that may not be made twice is")
+	}
+	x := &Exchange{Downstream: &Downstream{Direction: Inbound, Mutual: true}, idempotent: true}
 	for _, c := range []struct {
 		cause              Cause
 		replayable, reused bool

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +28,15 @@ type Watch struct {
 	wheel timer.Wheel
 
 	mu      sync.Mutex
+	crashed func(reason any, stack []byte)
 	guards  map[*guard]struct{}
 	tick    time.Duration
 	running bool
 }
+
+// OnCrash sets what is told of a panic of whoever is called, which ends nothing
+// then. It is set before the Watch is used; without it a panic ends the process.
+func (w *Watch) OnCrash(f func(reason any, stack []byte)) { w.crashed, w.wheel.Crashed = f, f }
 
 // guard is the watch's view of one downstream connection.
 type guard struct {
@@ -108,10 +114,23 @@ func (w *Watch) run() {
 		}
 		w.mu.Unlock()
 		for _, g := range late {
-			g.act(now)
+			w.act(g, now)
 		}
 		clear(late)
 	}
+}
+
+func (w *Watch) act(g *guard, now time.Time) {
+	defer func() {
+		if w.crashed == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			w.crashed(p, debug.Stack())
+			g.down.Abort()
+		}
+	}()
+	g.act(now)
 }
 
 // expect says until when the client must have sent something.

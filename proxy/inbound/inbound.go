@@ -85,7 +85,7 @@ type talk struct {
 func New(o Options) *Proxy {
 	o.Limits = o.Limits.WithDefaults()
 	p := &Proxy{opts: o, known: map[netip.AddrPort]bool{}, memories: map[talk]*forward.Memory{}, refused: map[uint16]time.Time{}}
-	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination})
+	p.application = o.Registry.Apply(upstream.Spec{Name: ApplicationCluster, Kind: upstream.OriginalDestination, ConnectTimeout: upstream.ApplicationConnectTimeout})
 	p.tls[0] = o.TLS.Server(alpn.Mux, alpn.HTTP2, alpn.HTTP1, alpn.TCP, alpn.Flow)
 	p.tls[1] = o.TLS.Server(alpn.Mux, alpn.TCP, alpn.Flow)
 	return p
@@ -99,7 +99,7 @@ func (p *Proxy) Redirected(ctx context.Context, a listen.Accepted) {
 		a.Conn.Abort()
 		return
 	}
-	p.serve(ctx, a.Conn, a.Original, a.Original.Port())
+	p.serve(ctx, a.Conn, p.opts.Policy().Application(a.Original), a.Original.Port())
 }
 
 // Explicit returns the handler of a listener that stands before one address of

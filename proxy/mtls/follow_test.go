@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/proxytest"
 )
@@ -38,7 +39,7 @@ func passes(t *testing.T, s *mtls.Source, ca *proxytest.CA) {
 	stranger := known(t, ca, issuer(ca, "web"))
 	for range 3 {
 		ends, _ := follow(s, stranger, identity.Client)
-		eventually(t, "the end of a stranger", func() bool { return ends.Load() == 1 })
+		waittest.Until(t, "the end of a stranger", func() bool { return ends.Load() == 1 })
 	}
 }
 
@@ -60,7 +61,7 @@ func TestConnectionsEndWithTheirRoot(t *testing.T) {
 	}
 	stop()
 	s.SetBundle(next.Bundle())
-	eventually(t, "the end of both", func() bool { return client.Load() == 1 && server.Load() == 1 })
+	waittest.Until(t, "the end of both", func() bool { return client.Load() == 1 && server.Load() == 1 })
 	passes(t, s, foreign)
 	if client.Load() != 1 || server.Load() != 1 || closed.Load() != 0 {
 		t.Errorf("called %d, %d and %d times", client.Load(), server.Load(), closed.Load())
@@ -85,6 +86,6 @@ func TestConnectionsEndWithTheirCertificates(t *testing.T) {
 			t.Errorf("%s: a connection ends before its certificate", name)
 		}
 		ahead.Store(int64(61 * time.Minute))
-		eventually(t, "the end, "+name, func() bool { return ends.Load() == 1 })
+		waittest.Until(t, "the end, "+name, func() bool { return ends.Load() == 1 })
 	}
 }

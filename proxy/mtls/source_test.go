@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/mtls"
 	"github.com/weftmesh/weft/proxy/proxytest"
@@ -38,15 +39,6 @@ func ready(t *testing.T, s *mtls.Source) *mtls.Source {
 	return s
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("did not come about: ", what)
-		}
-	}
-}
-
 func TestRenewalKeepsTheOldToItsEnd(t *testing.T) {
 	ca := proxytest.NewCA(t)
 	var failing atomic.Bool
@@ -63,20 +55,20 @@ func TestRenewalKeepsTheOldToItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a second certificate", func() bool { c, _ := s.Certificate(); return c != first && c != nil })
+	waittest.Until(t, "a second certificate", func() bool { c, _ := s.Certificate(); return c != first && c != nil })
 	failing.Store(true)
 	last, _ := s.Certificate()
 	at := tries.Load()
-	eventually(t, "a renewal that fails", func() bool { return tries.Load() > at })
+	waittest.Until(t, "a renewal that fails", func() bool { return tries.Load() > at })
 	if c, err := s.Certificate(); c != last || err != nil {
 		t.Errorf("the old one is not kept: %v", err)
 	}
-	eventually(t, "its end", func() bool { _, err := s.Certificate(); return errors.Is(err, mtls.ErrNoCertificate) })
+	waittest.Until(t, "its end", func() bool { _, err := s.Certificate(); return errors.Is(err, mtls.ErrNoCertificate) })
 	if _, err := s.Client(id, alpn.HTTP1); !errors.Is(err, mtls.ErrNoCertificate) {
 		t.Errorf("an expired proxy dials: %v", err)
 	}
 	failing.Store(false)
-	eventually(t, "a new one", func() bool { _, err := s.Certificate(); return err == nil })
+	waittest.Until(t, "a new one", func() bool { _, err := s.Certificate(); return err == nil })
 }
 
 func TestUnusableCertificates(t *testing.T) {
@@ -226,7 +218,7 @@ func TestLostTrustIsRenewedAtOnce(t *testing.T) {
 	s := ready(t, source(t, mtls.Options{Identity: id, Anchors: old.Bundle(), Signer: issuer}))
 	issuer.second.Store(true)
 	s.SetBundle(next.Bundle())
-	eventually(t, "a certificate of the new authority", func() bool { return next.Signed() == 1 })
+	waittest.Until(t, "a certificate of the new authority", func() bool { return next.Signed() == 1 })
 }
 
 type switching struct {

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
@@ -27,6 +28,7 @@ type Destination interface {
 	Protocol() config.Protocol
 	Routes() *route.Table
 	TCP() *route.Split
+	ByName() *route.ByName
 	// Stale says that it must be asked for again.
 	Stale() bool
 }
@@ -136,6 +138,8 @@ func (p *Proxy) serve(ctx context.Context, c *conn.Conn, original netip.AddrPort
 	case t == nil:
 	case t.Protocol() == config.TCP:
 		p.tcp(ctx, c, d, t)
+	case t.Protocol() == config.Named:
+		p.named(ctx, c, d, t)
 	case t.Protocol() == config.Detect:
 		p.detect(ctx, c, d, t, true)
 	case t.Protocol() == config.HTTP:
@@ -154,9 +158,18 @@ func (p *Proxy) begin(ctx context.Context, c *conn.Conn, original netip.AddrPort
 		c.Abort()
 		return nil, nil
 	}
-	d := &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Client: c.Remote(), Draining: p.opts.Activity.Draining(),
-		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
+	d := p.downstream(c, original, name)
 	t, err := p.lookup(ctx, name)
+	if original.IsValid() && errors.Is(err, config.ErrUnknown) {
+		// It is nobody's address. Somebody may be known by name at the port.
+		n, e := p.lookup(ctx, config.NamesListener(original.Port()))
+		if e == nil {
+			d.Name, d.Logs = "", p.opts.Logs
+			return d, n
+		} else if !errors.Is(e, config.ErrUnknown) {
+			err = e
+		}
+	}
 	if err != nil {
 		p.without(ctx, c, d, err)
 		return nil, nil
@@ -164,6 +177,12 @@ func (p *Proxy) begin(ctx context.Context, c *conn.Conn, original netip.AddrPort
 	d.Name = t.Name()
 	d.Routes = p.routes(ctx, name, t)
 	return d, t
+}
+
+// downstream is what the requests of a connection share.
+func (p *Proxy) downstream(c *conn.Conn, original netip.AddrPort, name string) *forward.Downstream {
+	return &forward.Downstream{Direction: forward.Outbound, Name: name, Destination: original, Client: c.Remote(), Draining: p.opts.Activity.Draining(),
+		Activity: p.opts.Activity, Limits: p.opts.Limits, Watch: p.opts.Watch, Telemetry: p.opts.Telemetry, Log: p.opts.Log}
 }
 
 //go:noinline

@@ -24,7 +24,7 @@ func (p *Proxy) without(ctx context.Context, c *conn.Conn, d *forward.Downstream
 	switch {
 	case errors.Is(err, config.ErrUnknown) && d.Destination.IsValid() && p.opts.Source.Unknown() == config.AllowAny:
 		d.Name = ""
-		flow, err := forward.Connect(ctx, d, p.opts.Registry.Cluster(upstream.PassthroughCluster))
+		flow, err := p.original(ctx, d)
 		if err != nil {
 			p.opts.Log.Debug("connection refused", "destination", d.Destination, "error", err)
 			d.Turned(telemetry.Loopback, err)
@@ -34,8 +34,7 @@ func (p *Proxy) without(ctx context.Context, c *conn.Conn, d *forward.Downstream
 		p.carry(ctx, c, flow, telemetry.Loopback)
 		return
 	case errors.Is(err, config.ErrUnknown) && d.Destination.IsValid():
-		f.Reason = forward.ReasonUnknown
-		f.Detail = "the destination " + d.Destination.String() + " is not known to the mesh, which lets traffic go to known destinations only (REGISTRY_ONLY)"
+		f = unknown(d.Destination.String())
 	case errors.Is(err, config.ErrUnknown):
 		f.Status = 503
 		f.Detail = "there is no configuration for " + d.Name
@@ -45,4 +44,15 @@ func (p *Proxy) without(ctx context.Context, c *conn.Conn, d *forward.Downstream
 	}
 	p.opts.Log.Info("connection refused", "destination", d.Name, "reason", f.Detail)
 	forward.Refuse(ctx, c, d, &f)
+}
+
+// original connects to where the client dialled.
+func (p *Proxy) original(ctx context.Context, d *forward.Downstream) (*forward.Flow, error) {
+	return forward.Connect(ctx, d, p.opts.Registry.Cluster(upstream.PassthroughCluster))
+}
+
+// unknown is the answer where traffic may go to known destinations only.
+func unknown(destination string) forward.Failure {
+	return forward.Failure{Status: 502, Reason: forward.ReasonUnknown, Unprocessed: true,
+		Detail: "the destination " + destination + " is not known to the mesh, which lets traffic go to known destinations only (REGISTRY_ONLY)"}
 }

@@ -7,6 +7,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/weftmesh/weft/proxy/alpn"
 )
@@ -63,6 +64,25 @@ type Inbound struct {
 	Ports map[uint16]Port
 	// Default holds for every port that Ports does not name.
 	Default Port
+	// Applications are where redirected connections to a port are handed to; an
+	// unspecified address stands for the one that was dialled. Others are handed to
+	// what was dialled.
+	Applications map[uint16]netip.AddrPort
+}
+
+// Application is where a redirected connection is handed to.
+func (in *Inbound) Application(dialled netip.AddrPort) netip.AddrPort {
+	if in == nil {
+		return dialled
+	}
+	switch a := in.Applications[dialled.Port()]; {
+	case !a.IsValid():
+		return dialled
+	case a.Addr().IsUnspecified():
+		return netip.AddrPortFrom(dialled.Addr(), a.Port())
+	default:
+		return a
+	}
 }
 
 // Port returns the policy of one port. A nil Inbound accepts nothing.

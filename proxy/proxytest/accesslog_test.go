@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/filter"
@@ -70,7 +72,7 @@ func (l *ledger) slot() *accesslog.Slot {
 func (l *ledger) lines(t testing.TB, n int) []string {
 	t.Helper()
 	var out []string
-	eventually(t, fmt.Sprintf("%d lines", n), func() bool {
+	waittest.Until(t, fmt.Sprintf("%d lines", n), func() bool {
 		l.sinks.Flush()
 		out = slices.Collect(strings.Lines(l.text.String()))
 		return len(out) >= n
@@ -157,7 +159,7 @@ func TestAccessLogOfFailures(t *testing.T) {
 			<-r.Context().Done()
 		}
 	})
-	good, dead := w.Cluster("good", Plain(at)), w.Cluster("dead", Plain(nobody(t)))
+	good, dead := w.Cluster("good", Plain(at)), w.Cluster("dead", Plain(porttest.Nobody(t)))
 	var rules []*route.Rule
 	for path, spec := range map[string]route.RuleSpec{
 		"/go":    {Backends: []route.Backend{{Name: "good", Weight: 1, Cluster: good}}, Traffic: &route.Traffic{Direct: &route.Direct{Status: 410, Body: []byte("gone")}}},
@@ -238,7 +240,7 @@ func TestAccessLogOfConnections(t *testing.T) {
 	theirs.want(t, 1, `- 0 - 5 5 inbound\|\d+\|\| `+addrExpr)
 
 	// Nobody there, and nothing known.
-	d.Route(t, Share{w.Cluster("dead", Plain(nobody(t))), 1})
+	d.Route(t, Share{w.Cluster("dead", Plain(porttest.Nobody(t))), 1})
 	d.Log(client.Log)
 	refusedBy(out)
 	client.want(t, 2, `- 0 UF,URX 0 0 dead -`)

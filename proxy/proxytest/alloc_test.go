@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -42,6 +43,22 @@ func steadyLogged(t testing.TB, tr *route.Traffic, l *accesslog.Log) (once func(
 
 // steadyTold is the same with spans of both proxies; nil for none.
 func steadyTold(t testing.TB, tr *route.Traffic, l *accesslog.Log, spans *trace.Tracer) (once func()) {
+	return steadyBy(t, tr, l, spans, nil)
+}
+
+// steadyNamed is the same where the requests' host decides over the destination.
+func steadyNamed(t testing.TB) (once func()) {
+	return steadyBy(t, nil, nil, nil, func(w *Workload) netip.AddrPort {
+		host, _, _ := strings.Cut(benchRequest[strings.Index(benchRequest, "Host: ")+6:], "\r")
+		w.rename("api:80", host+":80")
+		names(w, 80, &route.ByName{HTTP: route.NewNames([]string{host}, 80)})
+		return w.Redirected(netip.MustParseAddrPort("192.0.2.1:80"))
+	})
+}
+
+// steadyBy is the same with a listener of the client's proxy that by opens; nil
+// is that of the destination.
+func steadyBy(t testing.TB, tr *route.Traffic, l *accesslog.Log, spans *trace.Tracer, by func(*Workload) netip.AddrPort) (once func()) {
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024))
 	at := server(t, func(c *net.TCPConn) {
 		b := make([]byte, 16<<10)
@@ -75,6 +92,9 @@ func steadyTold(t testing.TB, tr *route.Traffic, l *accesslog.Log, spans *trace.
 			t.Fatal(err)
 		}
 		d.Rules(u)
+	}
+	if by != nil {
+		out = by(w)
 	}
 	c, err := net.Dial("tcp", out.String())
 	if err != nil {
@@ -222,6 +242,7 @@ func TestSteadyPathDoesNotAllocate(t *testing.T) {
 		"HTTP/1.1 with spans of none":       func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 0)) },
 		"HTTP/1.1 with spans of one in 100": func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 1)) },
 		"HTTP/1.1 with spans of all":        func(t testing.TB) func() { return steadyTold(t, nil, nil, unreported(t, 100)) },
+		"HTTP/1.1 by the requests' host":    steadyNamed,
 		"HTTP/1.1 with an access log":       func(t testing.TB) func() { return steadyLogged(t, nil, discarded(t)) },
 	} {
 		t.Run(name, func(t *testing.T) { doesNotAllocate(t, path(t)) })

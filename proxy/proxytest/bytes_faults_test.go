@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 )
 
@@ -105,7 +106,7 @@ func TestBytesAndAResetAtAnyCall(t *testing.T) {
 		left.Store(1 << 40)
 		c.dial().says("afterwards")
 	}
-	eventually(t, "only what is open is carried", func() bool {
+	waittest.Until(t, "only what is open is carried", func() bool {
 		return c.server.Activity.Carried() <= c.client.Activity.Carried()
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/conn"
@@ -25,22 +27,20 @@ import (
 func TestLimitsCountConnectionsOfBytes(t *testing.T) {
 	c := newCarried(t, echo)
 	s := c.cluster.Spec()
-	limited := c.client.Registry.Apply(upstream.Spec{Name: "few", Kind: upstream.Pushed, Service: s.Service, Limits: upstream.Limits{MaxConnections: upstream.AtMost(2)}})
+	limited := c.client.Registry.Apply(upstream.Spec{Name: "few", Kind: upstream.Pushed, ConnectTimeout: patient, Service: s.Service, Limits: upstream.Limits{MaxConnections: upstream.AtMost(2)}})
 	c.client.Registry.SetEndpoints("few", []upstream.EndpointSpec{*c.cluster.Endpoints()[0].Spec()})
 	c.destination.Route(t, Share{limited, 1})
 	a, b := c.dial(), c.dial()
 	a.says("a")
 	b.says("b")
-	w := c.dial()
-	io.WriteString(w, "c")
-	if _, err := w.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := toldBy(c.out, "c"); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one too many is told %v", err)
 	}
 	if got := c.hops.Load(); got != 2 {
 		t.Errorf("%d connections between the proxies", got)
 	}
 	a.Close()
-	eventually(t, "there is room again", func() bool { return limited.Counters().Connections == 1 })
+	waittest.Until(t, "there is room again", func() bool { return limited.Counters().Connections == 1 })
 	c.dial().says("d")
 }
 
@@ -77,7 +77,7 @@ func TestOlderPeersOfBytes(t *testing.T) {
 	if hops.Load() != 20 {
 		t.Errorf("%d connections", hops.Load())
 	}
-	eventually(t, "nothing is carried", func() bool { return client.Activity.Carried() == 0 })
+	waittest.Until(t, "nothing is carried", func() bool { return client.Activity.Carried() == 0 })
 }
 
 // On a port of requests bytes are looked at, and never pass as a stream.
@@ -118,11 +118,9 @@ func TestNoBytesOnAPortOfRequests(t *testing.T) {
 func TestUnreachableApplicationBehindAPeer(t *testing.T) {
 	ca := NewCA(t)
 	s, client := New(t, ca, ID("db"), Options{}), New(t, ca, ID("web"), Options{})
-	dead, live := s.Before(nobody(t)), s.Before(server(t, echo))
+	dead, live := s.Before(porttest.Nobody(t)), s.Before(server(t, echo))
 	_, out := client.Destination("dead:1", config.TCP, Share{client.Cluster("dead", Meshed(dead, ID("db"))), 1})
-	w := dial(t, out.String())
-	io.WriteString(w, "x")
-	if _, err := w.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := toldBy(out, "x"); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client is told %v", err)
 	}
 	// Another endpoint is asked before the client hears of it.
@@ -136,15 +134,16 @@ func TestUnreachableApplicationBehindAPeer(t *testing.T) {
 
 func TestIdleBytesEnd(t *testing.T) {
 	c := newCarried(t, echo)
-	old := c.destination.TCP()
-	own := *old
-	own.Idle = 200 * time.Millisecond
-	c.destination.split.Store(&own)
-	w := c.dial()
-	w.says("x")
-	if _, err := w.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("an idle one ends with %v", err)
-	}
+	inTime(t, "a byte that is not idle", func(limit time.Duration) bool {
+		own := *c.destination.TCP()
+		own.Idle = limit
+		c.destination.Split(&own)
+		b, err := toldBy(c.out, "x")
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("an idle one ends with %v", err)
+		}
+		return string(b) == "x"
+	})
 	c.quiet()
 }
 
@@ -162,9 +161,11 @@ func TestAServerAskedInVainSeesAnEnd(t *testing.T) {
 	})
 	ca := NewCA(t)
 	s, client := New(t, ca, ID("db"), Options{}), New(t, ca, ID("web"), Options{})
-	_, out := client.Destination("db:1", config.Detect, Share{client.Cluster("db", Meshed(s.Before(at), ID("db"))), 1})
+	db := client.Cluster("db", Meshed(s.Before(at), ID("db")))
+	_, out := client.Destination("db:1", config.Detect, Share{db, 1})
 	w := dial(t, out.String())
-	eventually(t, "the server is asked", func() bool { return s.Activity.Carried() == 1 })
+	// The client's proxy knows of its connection, too.
+	waittest.Until(t, "the server is asked", func() bool { return s.Activity.Carried() == 1 && db.Endpoints()[0].Latency() > 0 })
 	io.WriteString(w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	if r := w.response("GET"); r.StatusCode != 200 {
 		t.Error(r.Status)

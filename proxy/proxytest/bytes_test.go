@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/listen"
 	"github.com/weftmesh/weft/proxy/policy"
@@ -48,7 +49,7 @@ func (c *carried) dial() *wire { return dial(c.t, c.out.String()) }
 
 func (c *carried) quiet() {
 	c.t.Helper()
-	eventually(c.t, "nothing is carried", func() bool { return c.client.Activity.Carried()+c.server.Activity.Carried() == 0 })
+	waittest.Until(c.t, "nothing is carried", func() bool { return c.client.Activity.Carried()+c.server.Activity.Carried() == 0 })
 }
 
 func (w *wire) reset() {
@@ -99,7 +100,7 @@ func TestManyConnectionsOfBytesShareOne(t *testing.T) {
 		}
 	}
 	c.quiet()
-	eventually(t, "all are counted as closed", func() bool {
+	waittest.Until(t, "all are counted as closed", func() bool {
 		return metric(t, c.server, "tcp_open_connections", `direction="inbound"`, `peer="dst"`)+metric(t, c.client, "tcp_open_connections", `peer="src"`) == 0
 	})
 	if in, out := metric(t, c.client, "tcp_read_bytes_total", `peer="src"`), metric(t, c.client, "tcp_write_bytes_total", `peer="src"`); in != out || in < n*14 {
@@ -159,7 +160,7 @@ func TestResetsTravelBothWays(t *testing.T) {
 	if err := <-seen; err != io.EOF {
 		t.Errorf("the connection beside them ends with %v", err)
 	}
-	eventually(t, "both resets are counted", func() bool { return metric(t, c.client, "tcp_close_total", `peer="src"`, `errno="ECONNRESET"`) == 2 })
+	waittest.Until(t, "both resets are counted", func() bool { return metric(t, c.client, "tcp_close_total", `peer="src"`, `errno="ECONNRESET"`) == 2 })
 	c.quiet()
 }
 
@@ -289,7 +290,7 @@ func TestBytesOutliveADrain(t *testing.T) {
 		n := c.dial()
 		n.says("new")
 		if side != "client" {
-			eventually(t, side+": what is new has a new connection", func() bool {
+			waittest.Until(t, side+": what is new has a new connection", func() bool {
 				x := c.dial()
 				defer x.Close()
 				x.says("new")

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
@@ -185,7 +186,7 @@ func TestNothingIsMixedUpOrLeftBehind(t *testing.T) {
 		t.Errorf("%d answered, %d disturbed", fine.Load(), disturbed.Load())
 	}
 	for name, w := range map[string]*Workload{"client": r.client, "server": r.server} {
-		eventually(t, name+" rests", func() bool { return w.Activity.Carried() == 0 && w.Activity.Held() == 0 })
+		waittest.Until(t, name+" rests", func() bool { return w.Activity.Carried() == 0 && w.Activity.Held() == 0 })
 		if n := w.Activity.Panics(); n > 0 {
 			t.Errorf("%s: %d panics", name, n)
 		}

@@ -63,6 +63,7 @@ type Destination struct {
 	protocol config.Protocol
 	table    atomic.Pointer[route.Table]
 	split    atomic.Pointer[route.Split]
+	names    atomic.Pointer[route.ByName]
 	stale    atomic.Bool
 }
 
@@ -77,6 +78,12 @@ func (d *Destination) Routes() *route.Table { return d.table.Load() }
 
 // TCP implements outbound.Destination.
 func (d *Destination) TCP() *route.Split { return d.split.Load() }
+
+// Names makes the destination a list of names by which others are found.
+func (d *Destination) Names(n *route.ByName) { d.names.Store(n) }
+
+// ByName implements outbound.Destination.
+func (d *Destination) ByName() *route.ByName { return d.names.Load() }
 
 // Log makes requests and connections be logged; it comes after Route or Rules.
 func (d *Destination) Log(l *accesslog.Log) {

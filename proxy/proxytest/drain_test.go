@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/waittest"
 )
 
 // TestDrainingServesOn asks both proxies to drain while a request is under way:
@@ -48,7 +50,7 @@ func TestDrainingServesOn(t *testing.T) {
 	if b, _ := io.ReadAll(r.Body); r.StatusCode != 200 || string(b) != "/slow" || !r.Close {
 		t.Errorf("the old connection is answered %s %q, close=%t", r.Status, b, r.Close)
 	}
-	eventually(t, "nothing is carried", func() bool { return client.Activity.Carried()+server.Activity.Carried() == 0 })
+	waittest.Until(t, "nothing is carried", func() bool { return client.Activity.Carried()+server.Activity.Carried() == 0 })
 }
 
 func TestListenerDrainWaitsForRequests(t *testing.T) {
@@ -92,7 +94,7 @@ func TestTelemetrySeesEveryRequestOnce(t *testing.T) {
 		get(t, url+path)
 	}
 	for side, w := range map[string]*Workload{"outbound": client, "inbound": server} {
-		eventually(t, "10 requests "+side, func() bool {
+		waittest.Until(t, "10 requests "+side, func() bool {
 			var b strings.Builder
 			if err := w.Telemetry.WriteLinkerd(&b); err != nil {
 				t.Fatal(err)

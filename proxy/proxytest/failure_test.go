@@ -16,22 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
-
-// nobody is an address where nothing listens.
-func nobody(t testing.TB) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return addr(l)
-}
 
 // counted is an application that counts what it sees.
 func counted(t testing.TB, h http.HandlerFunc) (netip.AddrPort, *atomic.Int64) {
@@ -48,7 +39,7 @@ func TestDeadEndpointIsAvoided(t *testing.T) {
 	ca := NewCA(t)
 	w := New(t, ca, ID("web"), Options{})
 	live, n := counted(t, ok)
-	c := w.Cluster("api", Plain(nobody(t)), Plain(live), Plain(nobody(t)))
+	c := w.Cluster("api", Plain(porttest.Nobody(t)), Plain(live), Plain(porttest.Nobody(t)))
 	_, out := w.Destination("api:80", config.HTTP, Share{c, 1})
 	for range 50 {
 		for _, method := range []string{"GET", "POST"} {
@@ -93,7 +84,7 @@ func TestUnreachableApplication(t *testing.T) {
 	server := New(t, ca, ID("api"), Options{})
 	client := New(t, ca, ID("web"), Options{})
 	live, n := counted(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
-	good, dead := server.Before(live), server.Before(nobody(t))
+	good, dead := server.Before(live), server.Before(porttest.Nobody(t))
 	c := client.Cluster("api", Meshed(good, ID("api")), Meshed(dead, ID("api")))
 	_, out := client.Destination("api:80", config.HTTP, Share{c, 1})
 	for i := range 40 {
@@ -135,7 +126,7 @@ func TestWhatInboundTellsItsPeers(t *testing.T) {
 	ca := NewCA(t)
 	server := New(t, ca, ID("api"), Options{})
 	client := New(t, ca, ID("web"), Options{})
-	dead := server.Before(nobody(t))
+	dead := server.Before(porttest.Nobody(t))
 	broken := server.Before(app(t, func(w http.ResponseWriter, r *http.Request) {
 		c, _, _ := w.(http.Hijacker).Hijack()
 		c.(*net.TCPConn).SetLinger(0)
@@ -300,12 +291,12 @@ func TestKillUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both replicas serve", func() bool { return rs[0].n.Load() > 50 && rs[1].n.Load() > 50 })
+	waittest.Until(t, "both replicas serve", func() bool { return rs[0].n.Load() > 50 && rs[1].n.Load() > 50 })
 	rs[0].app.CloseClientConnections()
 	rs[0].app.Listener.Close()
 	rs[0].in.Close() // as by kill -9: connections are reset
 	at := rs[1].n.Load()
-	eventually(t, "the other one carries on", func() bool { return rs[1].n.Load() > at+500 })
+	waittest.Until(t, "the other one carries on", func() bool { return rs[1].n.Load() > at+500 })
 	close(stop)
 	wg.Wait()
 	if failed.Load() > 0 {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/config"
 )
 
@@ -73,18 +74,6 @@ func do(t testing.TB, method, url string, body io.Reader) (int, string, http.Hea
 		t.Fatal(err)
 	}
 	return r.StatusCode, string(b), r.Header
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	end := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(end) {
-			t.Fatal("did not come about: ", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 func TestRequestTravels(t *testing.T) {
@@ -336,7 +325,7 @@ func TestConcurrentRequests(t *testing.T) {
 	}
 	wg.Wait()
 	for _, w := range []*Workload{client, server} {
-		eventually(t, "nothing is carried", func() bool { return w.Activity.Carried() == 0 })
+		waittest.Until(t, "nothing is carried", func() bool { return w.Activity.Carried() == 0 })
 	}
 }
 

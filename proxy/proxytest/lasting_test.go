@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/alpn"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
@@ -156,7 +157,7 @@ func TestUpgradedConnectionCountsAsCarried(t *testing.T) {
 		t.Errorf("%d carried while a tunnel is open", n)
 	}
 	w.Close()
-	eventually(t, "nothing is carried", func() bool { return c.Activity.Carried() == 0 })
+	waittest.Until(t, "nothing is carried", func() bool { return c.Activity.Carried() == 0 })
 }
 
 // Without the mesh nobody would cut a connection on which both are silent.
@@ -168,7 +169,7 @@ func TestBothSilentIsNoReasonToCut(t *testing.T) {
 	client := New(t, ca, ID("web"), Options{Limits: forward.Limits{Head: 300 * time.Millisecond}})
 	_, to := client.Destination("api:9", config.Detect, Share{client.Cluster("api", Meshed(api.Before(echo), api.ID)), 1})
 	w := dial(t, "http://"+to.String())
-	eventually(t, "the silent connection is carried", func() bool { return client.Activity.Carried() == 1 })
+	waittest.Until(t, "the silent connection is carried", func() bool { return client.Activity.Carried() == 1 })
 	io.WriteString(w, "bytes at last\n")
 	if got := w.line(); got != "bytes at last" {
 		t.Errorf("%q", got)
@@ -182,8 +183,13 @@ func metric(t testing.TB, w *Workload, family string, labels ...string) (sum int
 	if err := w.Telemetry.WriteLinkerd(&b); err != nil {
 		t.Fatal(err)
 	}
+	return series(b.String(), family, labels...)
+}
+
+// series adds up the series of a family in text that have all the labels.
+func series(text, family string, labels ...string) (sum int) {
 next:
-	for _, l := range strings.Split(b.String(), "\n") {
+	for _, l := range strings.Split(text, "\n") {
 		if !strings.HasPrefix(l, family+"{") {
 			continue
 		}
@@ -206,7 +212,7 @@ func TestConnectionsOfHTTPAreCounted(t *testing.T) {
 		io.WriteString(w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		io.Copy(io.Discard, w.response("GET").Body)
 		// What is counted has given its connection back, for the next one.
-		eventually(t, "the response is counted", func() bool { return metric(t, server, "response_total", `direction="inbound"`) == i+1 })
+		waittest.Until(t, "the response is counted", func() bool { return metric(t, server, "response_total", `direction="inbound"`) == i+1 })
 	}
 	for _, c := range []struct {
 		on     *Workload
@@ -226,13 +232,13 @@ func TestConnectionsOfHTTPAreCounted(t *testing.T) {
 	}
 	w.Close()
 	src := []string{`direction="outbound"`, `peer="src"`}
-	eventually(t, "the accepted connection is closed in the books", func() bool {
+	waittest.Until(t, "the accepted connection is closed in the books", func() bool {
 		return metric(t, client, "tcp_close_total", src...) == 1 && metric(t, client, "tcp_open_connections", src...) == 0 &&
 			metric(t, client, "tcp_connection_duration_ms_count", src...) == 1
 	})
 	client.Registry.Close()
 	dst := []string{`direction="outbound"`, `peer="dst"`}
-	eventually(t, "the dialled connection is closed in the books", func() bool {
+	waittest.Until(t, "the dialled connection is closed in the books", func() bool {
 		return metric(t, client, "tcp_close_total", dst...) == 1 && metric(t, client, "tcp_connection_duration_ms_count", dst...) == 1
 	})
 }

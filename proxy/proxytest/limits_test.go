@@ -30,7 +30,7 @@ func TestOneRequestAtATimeIsWithinALimitOfOne(t *testing.T) {
 		if meshed {
 			to = Meshed(r.server.Before(at), ID("api"))
 		}
-		one := r.client.Registry.Apply(upstream.Spec{Name: "one", Kind: upstream.Pushed, Limits: upstream.Limits{MaxRequests: upstream.AtMost(1)}})
+		one := r.client.Registry.Apply(upstream.Spec{Name: "one", Kind: upstream.Pushed, ConnectTimeout: patient, Limits: upstream.Limits{MaxRequests: upstream.AtMost(1)}})
 		r.client.Registry.SetEndpoints("one", []upstream.EndpointSpec{to})
 		_, out := r.client.Destination("one:80", config.HTTP, Share{one, 1})
 		for _, h2c := range []bool{false, true} {

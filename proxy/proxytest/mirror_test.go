@@ -123,7 +123,7 @@ func TestMirrorsShareConnections(t *testing.T) {
 			if c.meshed {
 				to = Meshed(r.server.Before(at), ID("api"))
 			}
-			other := r.client.Registry.Apply(upstream.Spec{Name: "copy", Kind: upstream.Pushed, Limits: c.limits})
+			other := r.client.Registry.Apply(upstream.Spec{Name: "copy", Kind: upstream.Pushed, ConnectTimeout: patient, Limits: c.limits})
 			r.client.Registry.SetEndpoints("copy", []upstream.EndpointSpec{to})
 			r.rule(&route.Traffic{Mirrors: []route.Mirror{{Name: "copy", Cluster: other, Share: route.Million}}})
 			cl := client(t, h2c)

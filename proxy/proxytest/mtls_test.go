@@ -198,8 +198,9 @@ func TestSplitByWeight(t *testing.T) {
 	}
 	within := func(share float64) {
 		t.Helper()
-		// Five standard deviations: it fails by chance once in a million times.
-		slack := 5 * math.Sqrt(share*(1-share)*n)
+		// Six and a half standard deviations: chance exceeds them once in ten
+		// thousand million times.
+		slack := 6.5 * math.Sqrt(share*(1-share)*n)
 		if got := float64(b.Load()); math.Abs(got-share*n) > slack || a.Load()+b.Load() != n {
 			t.Errorf("canary got %d and stable %d of %d, want a share of %.2f", b.Load(), a.Load(), n, share)
 		}

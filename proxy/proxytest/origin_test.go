@@ -305,17 +305,17 @@ func TestTLSDisabled(t *testing.T) {
 		}
 	}
 	for range 2 {
-		client.Registry.Apply(upstream.Spec{Name: name})
+		client.Registry.Apply(upstream.Spec{Name: name, ConnectTimeout: patient})
 		if code, body, _ := get(t, url); code != 200 || body == "" {
 			t.Fatalf("mesh: %d %q", code, body)
 		}
-		client.Registry.Apply(upstream.Spec{Name: name, Plaintext: true})
+		client.Registry.Apply(upstream.Spec{Name: name, ConnectTimeout: patient, Plaintext: true})
 		if code, body, _ := get(t, url); code != 200 || body != "" {
 			t.Errorf("DISABLE: %d, the application sees the identity %q", code, body)
 		}
 	}
 	server.Policy(policy.Port{Mode: policy.Strict})
-	client.Registry.Apply(upstream.Spec{Name: name, Plaintext: true, Connections: upstream.Connections{MaxRequests: 1}})
+	client.Registry.Apply(upstream.Spec{Name: name, ConnectTimeout: patient, Plaintext: true, Connections: upstream.Connections{MaxRequests: 1}})
 	if code, _, _ := get(t, url); code != 503 {
 		t.Errorf("DISABLE towards STRICT: %d", code)
 	}

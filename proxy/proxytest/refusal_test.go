@@ -15,35 +15,38 @@ import (
 
 func TestGarbageAndSilence(t *testing.T) {
 	ca := NewCA(t)
-	server := New(t, ca, ID("api"), Options{Limits: forward.Limits{Head: 300 * time.Millisecond}})
+	o := Options{Limits: forward.Limits{Head: 2 * time.Second}} // what is sent is there long before
+	server, client := New(t, ca, ID("api"), o), New(t, ca, ID("web"), o)
 	server.Policy(policy.Port{Mode: policy.Permissive, Protocol: policy.HTTP})
-	client := New(t, ca, ID("web"), Options{Limits: forward.Limits{Head: 300 * time.Millisecond}})
 	in := server.Before(app(t, ok))
 	_, out := client.Destination("api:80", config.HTTP, Share{client.Cluster("api", Meshed(in, ID("api"))), 1})
-	for side, to := range map[string]netip.AddrPort{"inbound": in, "outbound": out} {
-		for _, c := range []struct{ name, send, want string }{
-			{"nothing", "", ""},
-			{"garbage", "\x00\x01\x02\x03 what is this\r\n\r\n", "HTTP/1.1 400"},
-			{"bad request line", "GET\r\n\r\n", "HTTP/1.1 400"},
-			{"two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 400"},
-			{"half a head", "GET / HTTP/1.1\r\nHost: a", "HTTP/1.1 408"},
-			{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 80<<10), "HTTP/1.1 431"},
-			{"half a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", ""},
-		} {
-			t.Run(side+"/"+c.name, func(t *testing.T) {
-				w := dial(t, to.String())
-				began := time.Now()
-				go io.WriteString(w, c.send)
-				b, _ := io.ReadAll(w.in)
-				if !strings.HasPrefix(string(b), c.want) || c.want == "" && len(b) > 0 && side == "inbound" {
-					t.Errorf("answered %q, want %q", b, c.want)
-				}
-				if d := time.Since(began); d > 5*time.Second {
-					t.Errorf("it took %s", d)
-				}
-			})
+	t.Run("all", func(t *testing.T) {
+		for side, to := range map[string]netip.AddrPort{"inbound": in, "outbound": out} {
+			for _, c := range []struct{ name, send, want string }{
+				{"nothing", "", ""},
+				{"garbage", "\x00\x01\x02\x03 what is this\r\n\r\n", "HTTP/1.1 400"},
+				{"bad request line", "GET\r\n\r\n", "HTTP/1.1 400"},
+				{"two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 400"},
+				{"half a head", "GET / HTTP/1.1\r\nHost: a", "HTTP/1.1 408"},
+				{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 80<<10), "HTTP/1.1 431"},
+				{"half a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", ""},
+			} {
+				t.Run(side+"/"+c.name, func(t *testing.T) {
+					t.Parallel()
+					w := dial(t, to.String())
+					began := time.Now()
+					go io.WriteString(w, c.send)
+					b, _ := io.ReadAll(w.in)
+					if !strings.HasPrefix(string(b), c.want) || c.want == "" && len(b) > 0 && side == "inbound" {
+						t.Errorf("answered %q, want %q", b, c.want)
+					}
+					if d := time.Since(began); d > 5*time.Second {
+						t.Errorf("it took %s", d)
+					}
+				})
+			}
 		}
-	}
+	})
 	if code, _, _ := get(t, "http://"+out.String()); code != 200 {
 		t.Error("it serves no longer: ", code)
 	}
@@ -52,17 +55,27 @@ func TestGarbageAndSilence(t *testing.T) {
 	}
 }
 
-// refusedBy sends a request and returns what comes back before the end; a reset
-// may come as early as the connect.
-func refusedBy(a netip.AddrPort) []byte {
+// toldBy sends something and returns what comes back, and what ends it other than
+// an end. A reset may come as early as the connect, and is told once: to the write
+// behind it, if there is one.
+func toldBy(a netip.AddrPort, send string) ([]byte, error) {
 	c, err := net.Dial("tcp", a.String())
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-	b, _ := io.ReadAll(c)
+	_, wrote := io.WriteString(c, send)
+	b, err := io.ReadAll(c)
+	if err == nil {
+		err = wrote
+	}
+	return b, err
+}
+
+// refusedBy sends a request and returns what comes back before the end.
+func refusedBy(a netip.AddrPort) []byte {
+	b, _ := toldBy(a, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	return b
 }
 

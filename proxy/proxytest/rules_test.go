@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -52,10 +53,13 @@ func TestRoutingBySNI(t *testing.T) {
 	secure := splitTo(t, w, "one", says("one"), s)
 	wild := splitTo(t, w, "two", says("two"), nil)
 	rest := splitTo(t, w, "rest", greets, nil)
+	// Who is silent for long may be waiting for the rest to speak. This one does not.
+	waits := splitTo(t, w, "waits", server(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) }), nil)
 	for _, p := range []config.Protocol{config.TCP, config.Detect} {
 		name := "db:" + p.String()
 		d, out := w.Destination(name, p, Share{w.Cluster("rest", Plain(greets)), 1})
-		d.Split(rest.Except([]route.Exception{{Name: "one.example.com", Split: secure}, {Name: "*.example.com", Split: wild}}))
+		named := []route.Exception{{Name: "one.example.com", Split: secure}, {Name: "*.example.com", Split: wild}}
+		d.Split(waits.Except(named))
 		for sni, want := range map[string]string{"one.example.com": "one one.example.com", "Two.Example.com": "two", "a.b.example.com": "two a.b.example.com"} {
 			hc := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{ServerName: sni, InsecureSkipVerify: true}}}
 			r, err := hc.Get("https://" + out.String())
@@ -69,6 +73,7 @@ func TestRoutingBySNI(t *testing.T) {
 			}
 		}
 		// Another name, and no TLS at all, where the server speaks first.
+		d.Split(rest.Except(named))
 		c := dial(t, out.String())
 		if got := c.line(); got != "220 mail" {
 			t.Fatalf("%v: a silent client is greeted %q", p, got)
@@ -144,7 +149,7 @@ func TestBytesByClientAddress(t *testing.T) {
 		ends = append(ends, Plain(server(t, func(c *net.TCPConn) { hits[i].Add(1); io.WriteString(c, "hi\n") })))
 	}
 	d, out := w.Destination("db:1", config.TCP, Share{w.Cluster("db", ends...), 1})
-	w.Registry.Apply(upstream.Spec{Name: "db", Balance: balance.Options{Algorithm: balance.RingHash}})
+	w.Registry.Apply(upstream.Spec{Name: "db", ConnectTimeout: patient, Balance: balance.Options{Algorithm: balance.RingHash}})
 	seen := func() (n int) {
 		for i := range hits {
 			if hits[i].Swap(0) > 0 {
@@ -168,35 +173,58 @@ func TestBytesByClientAddress(t *testing.T) {
 
 // A response has its time in each try, and to its end.
 func TestResponseTimeout(t *testing.T) {
-	var n atomic.Int64
+	var seen visits
 	r := newRuled(t, func(w http.ResponseWriter, q *http.Request) {
 		switch {
-		case q.URL.Path == "/begun":
+		case strings.HasPrefix(q.URL.Path, "/begun"):
 			w.(http.Flusher).Flush()
 			<-q.Context().Done()
-		case n.Add(1)%2 == 1:
+		case seen.add(q.URL.Path) == 1:
 			<-q.Context().Done()
 		}
 	})
-	r.rule(&route.Traffic{Response: 150 * time.Millisecond, Retry: &retry.Policy{On: retry.GatewayError, Retries: 1, Base: time.Millisecond}})
 	for _, h2c := range []bool{false, true} {
-		resp, err := client(t, h2c).Post(r.url, "text/plain", strings.NewReader("body"))
-		if err != nil || resp.StatusCode != 200 {
-			t.Fatalf("http2 %v: %v %v", h2c, resp, err)
-		}
-		if resp, err = client(t, h2c).Get(r.url + "/begun"); err != nil || resp.StatusCode != 200 {
-			t.Fatalf("http2 %v: %v %v", h2c, resp, err)
-		}
-		if _, err = io.ReadAll(resp.Body); err == nil {
-			t.Error("a response that took too long ends well")
-		}
+		p := &retry.Policy{On: retry.GatewayError, Retries: 1, Base: time.Millisecond}
+		inTime(t, "each try arrives", func(limit time.Duration) bool {
+			r.rule(&route.Traffic{Response: limit, Retry: p})
+			path := fmt.Sprintf("/%v/%s", h2c, limit)
+			resp, err := client(t, h2c).Post(r.url+path, "text/plain", strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != 200 && resp.StatusCode != 504 || seen.of(path) > 2 {
+				t.Fatalf("http2 %v: %s after %d tries", h2c, resp.Status, seen.of(path))
+			}
+			return resp.StatusCode == 200
+		})
+		inTime(t, "the response begins", func(limit time.Duration) bool {
+			r.rule(&route.Traffic{Response: limit, Retry: p})
+			resp, err := client(t, h2c).Get(r.url + "/begun")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			_, err = io.ReadAll(resp.Body)
+			switch {
+			case resp.StatusCode == 504:
+				return false
+			case err == nil || resp.StatusCode != 200:
+				t.Errorf("http2 %v: a response that took too long ends well: %s", h2c, resp.Status)
+			}
+			return true
+		})
 	}
 	r.flagged("UT", 200)
-	r.rule(&route.Traffic{Response: 100 * time.Millisecond})
-	n.Store(0)
-	if code, _, _ := get(t, r.url); code != 504 || n.Load() != 1 {
-		t.Errorf("%d after %d tries", code, n.Load())
-	}
+	inTime(t, "the only try arrives", func(limit time.Duration) bool {
+		r.rule(&route.Traffic{Response: limit})
+		path := fmt.Sprintf("/once/%s", limit)
+		code, _, _ := get(t, r.url+path)
+		if n := seen.of(path); code != 504 || n > 1 {
+			t.Fatalf("%d after %d tries", code, n)
+		}
+		return seen.of(path) == 1
+	})
 }
 
 // What a rule calls a failure counts as one.
@@ -223,7 +251,7 @@ func TestResponseClasses(t *testing.T) {
 	// Endpoints are judged by the same.
 	o := balance.DefaultOutlier()
 	o.MaxEjectionPercent, o.AlwaysEjectOne = 100, true
-	r.client.Registry.Apply(upstream.Spec{Name: "api", Detection: balance.Detection{Outliers: true, Outlier: o}})
+	r.client.Registry.Apply(upstream.Spec{Name: "api", ConnectTimeout: patient, Detection: balance.Detection{Outliers: true, Outlier: o}})
 	for range 20 {
 		get(t, r.url+"/503")
 	}

@@ -1,10 +1,12 @@
 package proxytest
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -137,29 +139,62 @@ func TestRouteTimeout(t *testing.T) {
 	})
 }
 
+// visits counts what arrives, by path. A try whose time is over may arrive late,
+// so each round has a path of its own.
+type visits struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+// add counts one and says which it is.
+func (v *visits) add(path string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.n == nil {
+		v.n = map[string]int{}
+	}
+	v.n[path]++
+	return v.n[path]
+}
+
+func (v *visits) of(path string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.n[path]
+}
+
 func TestTryTimeoutIsFollowedByAnother(t *testing.T) {
-	var n atomic.Int64
+	var seen visits
 	r := newRuled(t, func(w http.ResponseWriter, q *http.Request) {
-		if n.Add(1)%3 != 0 {
+		if seen.add(q.URL.Path) < 3 {
 			<-q.Context().Done()
 		}
 	})
 	p := &retry.Policy{On: retry.GatewayError, Retries: 2, Base: time.Millisecond}
-	r.rule(&route.Traffic{TryTimeout: 80 * time.Millisecond, Timeout: 10 * time.Second, Retry: p})
 	for _, h2c := range []bool{false, true} {
-		resp, err := client(t, h2c).Post(r.url, "text/plain", strings.NewReader("body"))
-		if err != nil || resp.StatusCode != 200 {
-			t.Fatalf("%v %v", resp, err)
+		inTime(t, "each try arrives", func(limit time.Duration) bool {
+			r.rule(&route.Traffic{TryTimeout: limit, Timeout: time.Minute, Retry: p})
+			path := fmt.Sprintf("/%v/%s", h2c, limit)
+			resp, err := client(t, h2c).Post(r.url+path, "text/plain", strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != 200 && resp.StatusCode != 504 || seen.of(path) > 3 {
+				t.Fatalf("%s after %d tries", resp.Status, seen.of(path))
+			}
+			return resp.StatusCode == 200
+		})
+	}
+	inTime(t, "the only try arrives", func(limit time.Duration) bool {
+		r.rule(&route.Traffic{TryTimeout: limit, Retry: &retry.Policy{On: retry.RefusedStream, Retries: 2}})
+		path := fmt.Sprintf("/once/%s", limit)
+		code, _, _ := get(t, r.url+path)
+		if n := seen.of(path); code != 504 || n > 1 {
+			t.Fatalf("a try timeout that nothing says to retry: %d after %d tries", code, n)
 		}
-	}
-	if n.Load() != 6 {
-		t.Errorf("%d tries, want 6", n.Load())
-	}
-	r.rule(&route.Traffic{TryTimeout: 50 * time.Millisecond, Retry: &retry.Policy{On: retry.RefusedStream, Retries: 2}})
-	n.Store(0)
-	if code, _, _ := get(t, r.url); code != 504 || n.Load() != 1 {
-		t.Errorf("a try timeout that nothing says to retry: %d after %d tries", code, n.Load())
-	}
+		return seen.of(path) == 1
+	})
 }
 
 // The time of a request runs while its connection is being made, too, whenever
@@ -175,6 +210,8 @@ func TestRouteTimeoutBoundsTheFirstConnect(t *testing.T) {
 		send func(pw *io.PipeWriter) // nil for a request without a body
 	}{
 		{"http/1", false, nil},
+		{"http/1, ends while it is dialled", false, func(pw *io.PipeWriter) { <-dialled; pw.Close() }},
+		{"http/1, comes while it is dialled", false, func(pw *io.PipeWriter) { <-dialled; pw.Write(make([]byte, 5000)); pw.Close() }},
 		{"http/2", true, nil},
 		{"http/2, ends while it is dialled", true, func(pw *io.PipeWriter) { <-dialled; pw.Close() }},
 		{"http/2, comes while it is dialled", true, func(pw *io.PipeWriter) { <-dialled; pw.Write(make([]byte, 5000)); pw.Close() }},

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
@@ -96,7 +98,7 @@ func (e exports) tracer(percent float64) *trace.Tracer {
 // server's of each request.
 func (c *collector) wait(t testing.TB, n int, all ...exports) (out []*pb.Span) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d spans", n), func() bool {
+	waittest.Until(t, fmt.Sprintf("%d spans", n), func() bool {
 		for _, e := range all {
 			e.Flush()
 		}
@@ -330,7 +332,7 @@ func TestSpansOfTriesAndCopies(t *testing.T) {
 	}
 	x.reset()
 
-	x.d.Route(t, Share{x.w.Cluster("dead", Plain(nobody(t))), 1})
+	x.d.Route(t, Share{x.w.Cluster("dead", Plain(porttest.Nobody(t))), 1})
 	x.sample(100)
 	x.request(t, "GET", "/", nil)
 	s := x.wait(t, 1, x.here)[0]
@@ -374,13 +376,13 @@ func TestSpansOfGRPC(t *testing.T) {
 // Without a collector requests go on, and the spans are counted as lost.
 func TestDeadCollector(t *testing.T) {
 	x := newTraced(t, 100, func(http.ResponseWriter, *http.Request) {})
-	x.w.Cluster("outbound|4317||otel", Plain(nobody(t)))
+	x.w.Cluster("outbound|4317||otel", Plain(porttest.Nobody(t)))
 	for range 10 {
 		if resp := x.request(t, "GET", "/", nil); resp.StatusCode != 200 {
 			t.Fatal(resp.Status)
 		}
 	}
-	eventually(t, "lost spans", func() bool { x.here.Flush(); return x.here.Dropped() == 10 })
+	waittest.Until(t, "lost spans", func() bool { x.here.Flush(); return x.here.Dropped() == 10 })
 	x.w.Registry.Remove("outbound|4317||otel")
 	x.request(t, "GET", "/", nil)
 	x.here.Close()
@@ -388,7 +390,7 @@ func TestDeadCollector(t *testing.T) {
 		t.Errorf("%d lost", n)
 	}
 	x.request(t, "GET", "/", nil)
-	eventually(t, "a span after the end", func() bool { return x.here.Dropped() == 12 })
+	waittest.Until(t, "a span after the end", func() bool { return x.here.Dropped() == 12 })
 }
 
 // Connections without HTTP have no spans.

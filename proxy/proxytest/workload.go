@@ -66,6 +66,11 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 	}
 	w := &Workload{ID: id, t: t, Source: &Source{destinations: map[string]*Destination{}}, Activity: forward.NewActivity(),
 		Telemetry: telemetry.NewRegistry(telemetry.Self{Workload: id.ServiceAccount, Namespace: id.Namespace, Identity: id, Version: "test"})}
+	t.Cleanup(func() {
+		if n := w.Activity.Panics(); n > 0 {
+			t.Errorf("%d connections of %s died of a panic", n, id)
+		}
+	})
 	var err error
 	w.TLS, err = mtls.New(mtls.Options{Identity: id, ControlNamespace: "weft-system", Signer: o.Issuer, Anchors: ca.Bundle(), Log: o.Log, Now: o.Now, Look: o.Look})
 	if err != nil {
@@ -81,7 +86,8 @@ func New(t testing.TB, ca *CA, id identity.ID, o Options) *Workload {
 		t.Fatal("no certificate")
 	}
 	w.Registry = upstream.NewRegistry(upstream.Options{TLS: w.TLS, Own: o.Own, Log: o.Log, Memory: w.Activity,
-		Dialled: forward.CountDialled(w.Telemetry, inbound.ApplicationCluster)})
+		Crashed: func(reason any, stack []byte) { w.Activity.Crashed(o.Log, reason, stack) },
+		Meter:   forward.DialledMeter(w.Telemetry, inbound.ApplicationCluster)})
 	t.Cleanup(w.Registry.Close)
 	w.Policy(policy.Port{Mode: policy.Permissive})
 	watch := &forward.Watch{}
@@ -139,9 +145,12 @@ func (w *Workload) Listen(h listen.Handler) *listen.Listener {
 	return l
 }
 
+// patient is how long a connection may take in tests: no machine need be fast.
+const patient = 10 * time.Second
+
 // Cluster makes a cluster of the endpoints.
 func (w *Workload) Cluster(name string, endpoints ...upstream.EndpointSpec) *upstream.Cluster {
-	c := w.Registry.Apply(upstream.Spec{Name: name, Kind: upstream.Pushed, Service: name, Namespace: "default"})
+	c := w.Registry.Apply(upstream.Spec{Name: name, Kind: upstream.Pushed, Service: name, Namespace: "default", ConnectTimeout: patient})
 	w.Registry.SetEndpoints(name, endpoints)
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/internal/version"
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/proxy/aesgcm"
 	"github.com/weftmesh/weft/proxy/config"
 	"github.com/weftmesh/weft/proxy/forward"
 	"github.com/weftmesh/weft/proxy/inbound"
@@ -66,6 +67,11 @@ func Run(ctx context.Context, s Settings, stop <-chan os.Signal, log *slog.Logge
 		return err
 	}
 	log.Info("proxy started", "version", version.Get(), "identity", s.Identity.String(), "control", s.ControlAddress)
+	if err := aesgcm.Fault(); errors.Is(err, aesgcm.ErrProcessor) {
+		log.Debug("records use the standard library's AES-GCM", "why", err)
+	} else if err != nil {
+		log.Error("our own AES-GCM is wrong on this processor; the standard library's is used", "why", err)
+	}
 	go p.tls.Run(ctx)
 	go p.configure(ctx)
 	go p.activity.Guard(ctx, debug.SetMemoryLimit(-1), log)
@@ -89,12 +95,13 @@ func assemble(s Settings, log *slog.Logger) (*sidecar, error) {
 	signer.tls = p.tls
 	own, refuse := p.own()
 	p.registry = upstream.NewRegistry(upstream.Options{TLS: p.tls, Memory: p.activity, Own: own, Refuse: refuse, Log: log,
-		Dialled: forward.CountDialled(p.telemetry, inbound.ApplicationCluster)})
+		Crashed: p.crashed, Meter: forward.DialledMeter(p.telemetry, inbound.ApplicationCluster)})
 	p.logs = accesslog.NewSinks(log)
 	p.traces = trace.NewExporters(trace.Collectors{Registry: p.registry}, s.self(), log)
 	p.store = config.New(config.Options{Dial: p.dial, Registry: p.registry, Roots: p.tls.SetBundle, Log: log, AccessLogs: p.logs, Traces: p.traces, Env: s.Env,
 		Node: config.Node{ID: s.nodeID(), Version: version.Get(), Metadata: p.metadata()}})
 	watch := &forward.Watch{}
+	watch.OnCrash(p.crashed)
 	p.in = inbound.New(inbound.Options{Policy: p.store.Inbound, TLS: p.tls, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
 		Refuse: refuse, ControlNamespace: s.ControlNamespace, Activity: p.activity, Log: log, Logs: p.store.InboundLogs(), Traces: p.store.InboundTraces()})
 	p.out = outbound.New(outbound.Options{Source: source{p.store}, Registry: p.registry, Telemetry: p.telemetry, Watch: watch,
@@ -113,6 +120,9 @@ func (s source) Destination(ctx context.Context, name string) (outbound.Destinat
 	}
 	return d, nil
 }
+
+// crashed counts and logs a panic that ended one connection.
+func (p *sidecar) crashed(reason any, stack []byte) { p.activity.Crashed(p.log, reason, stack) }
 
 func (p *sidecar) metadata() map[string]string {
 	mode := "NONE"

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/conntest"
 )
 
 // mutual returns configurations that prove themselves to each other.
@@ -53,9 +54,9 @@ func newHop(t testing.TB, sc, cc *tls.Config, o Options) *hop {
 	t.Helper()
 	h := &hop{}
 	var w, x, y, z *net.TCPConn
-	h.client, w = tcpPair(t)
-	x, y = tcpPair(t)
-	z, h.server = tcpPair(t)
+	h.client, w = conntest.TCP(t)
+	x, y = conntest.TCP(t)
+	z, h.server = conntest.TCP(t)
 	x.SetDeadline(time.Time{})
 	z.SetDeadline(time.Time{})
 	shaken := make(chan error, 1)

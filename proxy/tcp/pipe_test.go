@@ -15,30 +15,10 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/conntest"
 )
 
 const patience = 10 * time.Second
-
-// tcpPair returns both ends of a loopback connection.
-func tcpPair(t testing.TB) (a, b *net.TCPConn) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	d, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close(); s.Close() })
-	d.SetDeadline(time.Now().Add(patience))
-	return d.(*net.TCPConn), s.(*net.TCPConn)
-}
 
 type result struct {
 	ab, ba int64
@@ -47,8 +27,8 @@ type result struct {
 
 // piped returns the outer ends of a running pipe, and its result.
 func piped(ctx context.Context, t *testing.T, o Options) (client, server *net.TCPConn, done chan result) {
-	client, a := tcpPair(t)
-	server, b := tcpPair(t)
+	client, a := conntest.TCP(t)
+	server, b := conntest.TCP(t)
 	done = make(chan result, 1)
 	go func() {
 		ab, ba, err := Pipe(ctx, conn.New(a), conn.New(b), o)
@@ -120,8 +100,8 @@ func TestServerFirst(t *testing.T) {
 }
 
 func TestBufferedBytesGoFirst(t *testing.T) {
-	client, x := tcpPair(t)
-	server, y := tcpPair(t)
+	client, x := conntest.TCP(t)
+	server, y := conntest.TCP(t)
 	a, b := conn.New(x), conn.New(y)
 	client.Write([]byte("first"))
 	if err := a.Fill(); err != nil {
@@ -165,19 +145,32 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// One direction that moves keeps the silent one alive.
+// One direction that moves keeps the silent one alive. That is tried with longer
+// and longer limits where the bytes themselves do not come in time.
 func TestActivityIsNotIdle(t *testing.T) {
-	const idle = 200 * time.Millisecond
-	client, server, done := piped(context.Background(), t, Options{Idle: idle})
-	go io.Copy(io.Discard, server)
-	for end := time.Now().Add(4 * idle); time.Now().Before(end); time.Sleep(idle / 20) {
-		if _, err := client.Write([]byte("x")); err != nil {
-			t.Fatalf("cut while active: %v, %+v", err, wait(t, done))
+	moves := func(idle time.Duration) bool {
+		client, server, done := piped(context.Background(), t, Options{Idle: idle})
+		defer func() {
+			client.Close()
+			server.Close()
+			wait(t, done)
+		}()
+		b := make([]byte, 1)
+		for end := time.Now().Add(4 * idle); time.Now().Before(end); time.Sleep(idle / 20) {
+			if _, err := client.Write(b); err != nil {
+				return false
+			}
+			if _, err := io.ReadFull(server, b); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	for idle := 100 * time.Millisecond; !moves(idle); idle *= 2 {
+		if idle > patience/4 {
+			t.Fatal("cut while active, however long it may be idle")
 		}
 	}
-	client.Close()
-	server.Close()
-	wait(t, done)
 }
 
 func TestContextEndsIt(t *testing.T) {
@@ -226,8 +219,8 @@ func TestNothingIsLeft(t *testing.T) {
 func BenchmarkPipe(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		b.Run(map[int]string{1 << 10: "1KiB", 1 << 20: "1MiB"}[size], func(b *testing.B) {
-			client, x := tcpPair(b)
-			server, y := tcpPair(b)
+			client, x := conntest.TCP(b)
+			server, y := conntest.TCP(b)
 			client.SetDeadline(time.Time{})
 			server.SetDeadline(time.Time{})
 			go Pipe(context.Background(), conn.New(x), conn.New(y), Options{})

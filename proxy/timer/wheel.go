@@ -5,6 +5,7 @@
 package timer
 
 import (
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -23,6 +24,10 @@ type Target interface{ Fire(now time.Time) }
 
 // Wheel keeps timers. The zero value is ready; it must not be copied.
 type Wheel struct {
+	// Crashed, where set, is told when a target panics, and the others go on. It is
+	// set before the first timer is armed.
+	Crashed func(reason any, stack []byte)
+
 	mu      sync.Mutex
 	called  sync.Cond // firing has changed
 	start   time.Time // of tick 0
@@ -163,9 +168,21 @@ func (w *Wheel) turn(now time.Time) {
 		w.firing = t
 		target := t.target
 		w.mu.Unlock()
-		target.Fire(now)
+		w.fire(target, now)
 		w.mu.Lock()
 		w.firing = nil
 		w.called.Broadcast()
 	}
+}
+
+func (w *Wheel) fire(target Target, now time.Time) {
+	defer func() {
+		if w.Crashed == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			w.Crashed(p, debug.Stack())
+		}
+	}()
+	target.Fire(now)
 }

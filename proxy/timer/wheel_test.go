@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/internal/waittest"
 )
 
 type alarm struct {
@@ -33,15 +35,6 @@ func (a *alarm) arm(w *Wheel, d time.Duration) {
 	w.Arm(&a.t, a, d)
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not in time: " + what)
-		}
-	}
-}
-
 func TestTimersFireOnceAndNotEarly(t *testing.T) {
 	var w Wheel
 	var all []*alarm
@@ -58,14 +51,14 @@ func TestTimersFireOnceAndNotEarly(t *testing.T) {
 			a.arm(&w, time.Duration(rand.IntN(100))*time.Millisecond)
 		}
 	}
-	await(t, "the end", func() bool { return w.Armed() == 0 })
+	waittest.Until(t, "the end", func() bool { return w.Armed() == 0 })
 	for i, a := range all {
 		n := a.fired.Load()
 		if n > 1 || n == 1 && a.late.Load() < 0 || n == 0 && i%3 == 2 {
 			t.Errorf("timer %d: fired %d times, %v late", i, n, time.Duration(a.late.Load()))
 		}
 	}
-	await(t, "the goroutine's end", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return !w.running })
+	waittest.Until(t, "the goroutine's end", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return !w.running })
 	// It starts again.
 	a := &alarm{wait: make(chan struct{})}
 	a.arm(&w, 0)

@@ -15,6 +15,7 @@ import (
 	pb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -126,15 +127,6 @@ func exporters(t testing.TB, s Sender) *Exporters {
 	return e
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("did not come about: ", what)
-		}
-	}
-}
-
 // What is written into heads, by what was there and by what is sampled.
 func TestPropagation(t *testing.T) {
 	e := exporters(t, &taken{})
@@ -228,7 +220,7 @@ func TestEncoding(t *testing.T) {
 		s.Finish(&End{Start: start, End: start.Add(time.Second), Host: "api:80", Path: "/a*", Port: 80, Status: 503, GRPC: -1, Sent: 3, Received: 4, Flags: "UF", Cluster: "outbound|80||api", Source: "spiffe://a"})
 	}
 	e.Flush()
-	eventually(t, "two spans", func() bool { return len(c.spans()) == 2 })
+	waittest.Until(t, "two spans", func() bool { return len(c.spans()) == 2 })
 	if got := c.requests[0].ResourceSpans[0].Resource.Attributes[0]; got.Key != "service.name" || got.Value.GetStringValue() != "web.shop" {
 		t.Errorf("resource %v", got)
 	}
@@ -262,7 +254,7 @@ func TestBatches(t *testing.T) {
 	c := &taken{answer: []byte{1<<3 | 2, 2, 1 << 3, 5}} // partial_success.rejected_spans
 	e := exporters(t, c)
 	report(New(Spec{Cluster: "c", Sampling: 100}, nil, e), batch)
-	eventually(t, "a batch", func() bool { return e.Exported() == batch-5 && e.Dropped() == 5 })
+	waittest.Until(t, "a batch", func() bool { return e.Exported() == batch-5 && e.Dropped() == 5 })
 	if n := len(c.requests); n != 1 {
 		t.Errorf("%d requests", n)
 	}
@@ -280,7 +272,7 @@ func TestSlowCollector(t *testing.T) {
 		t.Errorf("%d of %d are lost; no more than %d may wait", lost, many, held)
 	}
 	close(c.wait)
-	eventually(t, "the rest", func() bool { e.Flush(); return e.Exported()+e.Dropped() == many })
+	waittest.Until(t, "the rest", func() bool { e.Flush(); return e.Exported()+e.Dropped() == many })
 }
 
 // One that is away costs the spans, which are counted, and says so once.
@@ -289,7 +281,7 @@ func TestDeadCollector(t *testing.T) {
 	e := NewExporters(&taken{err: errors.New("away")}, Self{}, slog.New(slog.NewTextHandler(&said, nil)))
 	tr := New(Spec{Cluster: "c", Sampling: 100}, nil, e)
 	report(tr, 2*batch)
-	eventually(t, "a loss", func() bool { return e.Dropped() >= batch })
+	waittest.Until(t, "a loss", func() bool { return e.Dropped() >= batch })
 	e.Close()
 	if e.Dropped() != 2*batch || e.Exported() != 0 {
 		t.Errorf("%d lost, %d taken", e.Dropped(), e.Exported())

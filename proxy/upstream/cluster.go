@@ -191,6 +191,7 @@ func (c *Cluster) replace(next state, a Assignment) {
 	next.set = c.newSet(next.endpoints, &next.spec, a)
 	c.state.Store(&next)
 	c.refresh() // what was ejected while the set was made
+	c.queue.admit()
 	for _, e := range old.endpoints {
 		if !kept[e] {
 			c.registry.release(e.peer)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/identity"
@@ -119,10 +120,21 @@ func (k KeepAlive) dialer() *net.Dialer {
 	return &net.Dialer{KeepAliveConfig: c}
 }
 
-func (e *Endpoint) dialled(c *conn.Conn) {
-	if f := e.peer.registry.opts.Dialled; f != nil {
-		f(e, c)
+// count begins to count a connection that is for HTTP requests alone.
+func (e *Endpoint) count(c *conn.Conn) {
+	if f := e.peer.registry.opts.Meter; f != nil {
+		c.SetMeter(f(e))
 	}
+}
+
+// countRequests is count for a connection that may be for others too, once there
+// is a request (h2.Options.Meter).
+func (e *Endpoint) countRequests(c *conn.Conn) func() (read, written *atomic.Uint64) {
+	f := e.peer.registry.opts.Meter
+	if f == nil {
+		return nil
+	}
+	return func() (read, written *atomic.Uint64) { return c.SetPartMeter(f(e)) }
 }
 
 func (e *Endpoint) secure(ctx context.Context, c *conn.Conn, protocols []string) (*conn.Conn, error) {

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 )
 
 const (
-	// keepAlive is how often a silent HTTP/2 connection with open streams is
-	// asked whether it lives.
+	// keepAlive is how often a silent HTTP/2 connection with open streams is asked
+	// whether it lives (h2.Options.KeepAlive).
 	keepAlive = 30 * time.Second
 	// crowded is how many streams a connection carries before another one is
 	// opened beside it, where the peer allows that many on one; crowdedMux is the
@@ -129,7 +131,7 @@ func (e *Endpoint) dialShared(d *dialing, want int) {
 	p := e.peer
 	// The attempt outlives the request that began it: others wait for it too.
 	// Without mutual TLS nothing is negotiated.
-	c, err := e.dial(context.Background(), alpn.Mux, [...]string{alpn.HTTP1, alpn.HTTP2, alpn.TCP}[want])
+	c, err := e.dialSafely(alpn.Mux, [...]string{alpn.HTTP1, alpn.HTTP2, alpn.TCP}[want])
 	p.mu.Lock()
 	p.http2.dialing[want] = nil
 	if err != nil {
@@ -154,6 +156,22 @@ func (e *Endpoint) dialShared(d *dialing, want int) {
 	e.own(c).shelve()
 }
 
+// dialSafely is dial for a goroutine of its own: where that panics the attempt has
+// failed, and nothing else.
+func (e *Endpoint) dialSafely(protocols ...string) (c *conn.Conn, err error) {
+	defer func() {
+		crashed := e.peer.registry.opts.Crashed
+		if crashed == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			crashed(p, debug.Stack())
+			c, err = nil, fmt.Errorf("%w: internal error", ErrConnect)
+		}
+	}()
+	return e.dial(context.Background(), protocols...)
+}
+
 func negotiated(c *conn.Conn) string {
 	if s := c.TLS(); s != nil {
 		return s.NegotiatedProtocol
@@ -171,8 +189,12 @@ func (e *Endpoint) share(c *conn.Conn, mux bool) *h2.Client {
 			return have
 		}
 	}
-	e.dialled(c)
-	o := h2.Options{Plain: mux, KeepAlive: e.limits().Ping, Memory: p.registry.opts.Memory}
+	o := h2.Options{Plain: mux, KeepAlive: e.limits().Ping, PingTimeout: e.limits().PingTimeout, Memory: p.registry.opts.Memory, Crashed: p.registry.opts.Crashed}
+	if mux {
+		o.Meter = e.countRequests(c)
+	} else {
+		e.count(c)
+	}
 	if o.KeepAlive == 0 && e.Mutual() {
 		// Only a peer's proxy is asked: applications take frequent PINGs amiss, as
 		// grpc-go does, which then ends the connection.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -42,6 +44,48 @@ func TestMaxRequests(t *testing.T) {
 	r.Apply(upstream.Spec{Name: "api", Limits: upstream.Limits{MaxRequests: upstream.AtMost(3)}})
 	if e[0].Enter() != nil || e[0].Enter() == nil {
 		t.Error("the new limit does not hold")
+	}
+}
+
+// Who waits when a limit is raised, or taken away, need not wait for a connection
+// to be given back.
+func TestRaisedLimitWakesWhoWaits(t *testing.T) {
+	for name, raised := range map[string]upstream.Limits{"raised": {MaxConnections: upstream.AtMost(3)}, "no limit": {}} {
+		t.Run(name, func(t *testing.T) {
+			l := listen(t)
+			r := registry(t, upstream.Options{})
+			c := r.Apply(upstream.Spec{Name: "api", Kind: upstream.Pushed, Limits: upstream.Limits{MaxConnections: upstream.AtMost(1)}})
+			r.SetEndpoints("api", []upstream.EndpointSpec{spec(l.addr())})
+			e := c.Endpoints()[0]
+			held := get(t, e)
+			out := make(chan error)
+			const waiting = 3
+			for range waiting {
+				go func() {
+					h, err := e.HTTP1(context.Background(), false)
+					if err == nil {
+						h.Close()
+					}
+					out <- err
+				}()
+			}
+			waittest.Until(t, "the requests wait", func() bool { return c.Counters().Pending == waiting })
+			r.Apply(upstream.Spec{Name: "api", Kind: upstream.Pushed, Limits: raised})
+			for range waiting {
+				select {
+				case err := <-out:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatalf("nobody woke it: %+v", c.Counters())
+				}
+			}
+			held.Close()
+			if n := c.Counters(); n.Connections != 0 || n.Pending != 0 {
+				t.Errorf("%+v", n)
+			}
+		})
 	}
 }
 
@@ -91,7 +135,7 @@ func TestPendingRequestsQueue(t *testing.T) {
 			}
 			out <- got{i, h}
 		}()
-		eventually(t, "the request waits", func() bool { return c.Counters().Pending == int64(i+1) })
+		waittest.Until(t, "the request waits", func() bool { return c.Counters().Pending == int64(i+1) })
 	}
 	if _, err := e.HTTP1(context.Background(), false); !errors.Is(err, upstream.ErrOverflow) {
 		t.Fatalf("one more than may wait: %v", err)
@@ -125,7 +169,7 @@ func TestPendingRequestsQueue(t *testing.T) {
 		_, err := e.HTTP1(ctx, false)
 		failed <- err
 	}()
-	eventually(t, "it waits", func() bool { return c.Counters().Pending == 1 })
+	waittest.Until(t, "it waits", func() bool { return c.Counters().Pending == 1 })
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) || c.Counters().Pending != 0 {
 		t.Errorf("given up: %v, %+v", err, c.Counters())
@@ -193,7 +237,7 @@ func TestPoolUnderPressure(t *testing.T) {
 		t.Errorf("at rest: %+v", n)
 	}
 	r.SetEndpoints("api", nil)
-	eventually(t, "all are closed", func() bool { return c.Counters().Connections == 0 })
+	waittest.Until(t, "all are closed", func() bool { return c.Counters().Connections == 0 })
 }
 
 func TestConnectionsAreKeptAsToldTo(t *testing.T) {
@@ -224,10 +268,10 @@ func TestConnectionsAreKeptAsToldTo(t *testing.T) {
 	}
 	e = apply(upstream.Connections{Idle: 100 * time.Millisecond})
 	get(t, e).Put()
-	eventually(t, "the idle connection is closed long before the default", func() bool { return e.Cluster().Counters().Connections == 0 })
+	waittest.Until(t, "the idle connection is closed long before the default", func() bool { return e.Cluster().Counters().Connections == 0 })
 	e = apply(upstream.Connections{MaxAge: 100 * time.Millisecond})
 	a = get(t, e)
-	eventually(t, "a connection that is too old is not used again", func() bool {
+	waittest.Until(t, "a connection that is too old is not used again", func() bool {
 		a.Put()
 		b := get(t, e)
 		old := a != b
@@ -264,10 +308,10 @@ func TestWarmUp(t *testing.T) {
 		t.Errorf("%d connections to a service that nobody uses", n)
 	}
 	get(t, c.Endpoints()[0]).Put()
-	eventually(t, "the other one has a connection", func() bool { n, _ := ls[1].count(); return n == 1 })
+	waittest.Until(t, "the other one has a connection", func() bool { n, _ := ls[1].count(); return n == 1 })
 	r.SetEndpoints("api", specs)
-	eventually(t, "the new one has a connection", func() bool { n, _ := ls[2].count(); return n == 1 })
-	eventually(t, "it is used", func() bool {
+	waittest.Until(t, "the new one has a connection", func() bool { n, _ := ls[2].count(); return n == 1 })
+	waittest.Until(t, "it is used", func() bool {
 		h := get(t, c.Endpoints()[2])
 		defer h.Close()
 		return h.Reused
@@ -276,7 +320,7 @@ func TestWarmUp(t *testing.T) {
 
 func TestEjectionSurvivesConfiguration(t *testing.T) {
 	o := balance.DefaultOutlier()
-	o.MaxEjectionPercent, o.Interval, o.BaseEjection, o.MaxEjection = 50, 50*time.Millisecond, time.Second, time.Second
+	o.MaxEjectionPercent, o.Interval, o.BaseEjection, o.MaxEjection = 50, 50*time.Millisecond, 3*time.Second, 3*time.Second
 	r := registry(t, upstream.Options{})
 	s := upstream.Spec{Name: "api", Detection: balance.Detection{Outliers: true, Outlier: o}}
 	c := r.Apply(s)
@@ -286,8 +330,8 @@ func TestEjectionSurvivesConfiguration(t *testing.T) {
 	for range 4 {
 		bad.Answered(time.Time{}, 500, -1, time.Millisecond)
 	}
-	bad.Answered(time.Time{}, 200, 14, time.Millisecond) // gRPC UNAVAILABLE
 	began := time.Now()
+	bad.Answered(time.Time{}, 200, 14, time.Millisecond) // gRPC UNAVAILABLE
 	picked := func() (n int) {
 		for range 200 {
 			if pick(t, c, &upstream.Choice{}).Address() == bad.Address() {
@@ -313,21 +357,20 @@ func TestEjectionSurvivesConfiguration(t *testing.T) {
 	if n := c.Counters(); n.Ejected != 1 || n.Ejections != 1 {
 		t.Errorf("%+v", n)
 	}
-	eventually(t, "it is let in again", func() bool { return picked() > 0 })
-	if d := time.Since(began); d < 900*time.Millisecond {
+	waittest.Until(t, "it is let in again", func() bool { return picked() > 0 })
+	if d := time.Since(began); d < o.BaseEjection {
 		t.Errorf("it was out for %v", d)
 	}
 }
 
 // A failed connect is locally originated; so is a broken try.
 func TestLocalFailuresEject(t *testing.T) {
-	dead := listen(t)
-	dead.Close()
+	dead := porttest.Nobody(t)
 	o := balance.DefaultOutlier()
 	o.SplitLocal, o.ConsecutiveLocal, o.MaxEjectionPercent = true, 3, 100
 	r := registry(t, upstream.Options{})
 	c := r.Apply(upstream.Spec{Name: "api", Detection: balance.Detection{Outliers: true, Outlier: o}})
-	r.SetEndpoints("api", []upstream.EndpointSpec{spec(dead.addr())})
+	r.SetEndpoints("api", []upstream.EndpointSpec{spec(dead.String())})
 	e := c.Endpoints()[0]
 	for range 2 {
 		if _, err := e.HTTP1(context.Background(), false); !errors.Is(err, upstream.ErrConnect) {
@@ -348,16 +391,19 @@ func TestLocalFailuresEject(t *testing.T) {
 
 func TestAccrualProbes(t *testing.T) {
 	r := registry(t, upstream.Options{})
-	c := r.Apply(upstream.Spec{Name: "api", Detection: balance.Detection{Accrual: balance.Accrual{MaxFailures: 2, MinPenalty: 30 * time.Millisecond, MaxPenalty: time.Second}}})
+	// No pause of this process is as long as the penalty.
+	penalty := 2 * time.Second
+	c := r.Apply(upstream.Spec{Name: "api", Detection: balance.Detection{Accrual: balance.Accrual{MaxFailures: 2, MinPenalty: penalty, MaxPenalty: time.Minute}}})
 	r.SetEndpoints("api", []upstream.EndpointSpec{spec("10.0.0.1:80")})
 	e := c.Endpoints()[0]
 	e.Answered(time.Time{}, 503, -1, 0)
+	began := time.Now()
 	e.Broke(time.Time{}, upstream.Reset)
 	try := func() bool { _, err := c.Pick(context.Background(), &upstream.Choice{}); return err == nil }
-	if try() {
-		t.Fatal("picked while it is out")
+	waittest.Until(t, "it is probed", try)
+	if d := time.Since(began); d < penalty {
+		t.Errorf("picked %v after it was taken out", d)
 	}
-	eventually(t, "it is probed", try)
 	if try() {
 		t.Error("a second probe")
 	}
@@ -441,5 +487,39 @@ func BenchmarkTry(b *testing.B) {
 		}
 		e.Answered(now, 200, -1, time.Millisecond)
 		e.Leave()
+	}
+}
+
+// A connection is given back while somebody waits for one to another endpoint:
+// it waits for its next request, and for nothing else.
+func TestIdleBesideAnotherEndpointsQueue(t *testing.T) {
+	a, b := listen(t), listen(t)
+	r := registry(t, upstream.Options{})
+	c := r.Apply(upstream.Spec{Name: "api", Limits: upstream.Limits{MaxConnections: upstream.AtMost(2)}})
+	r.SetEndpoints("api", []upstream.EndpointSpec{spec(a.addr()), spec(b.addr())})
+	e := c.Endpoints()
+	idle, busy := get(t, e[0]), get(t, e[1])
+	got := make(chan *upstream.HTTP1)
+	go func() {
+		h, err := e[1].HTTP1(context.Background(), false)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- h
+	}()
+	waittest.Until(t, "the request waits", func() bool { return c.Counters().Pending == 1 })
+	back := make(chan struct{})
+	go func() { idle.Put(); close(back) }()
+	select {
+	case <-back:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection is being given back for ever")
+	}
+	busy.Put()
+	if h := <-got; h != busy {
+		t.Error("the request did not get the connection that it waited for")
+	}
+	if h := get(t, e[0]); h != idle {
+		t.Error("the idle connection is not used again")
 	}
 }

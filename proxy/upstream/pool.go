@@ -48,7 +48,7 @@ func (e *Endpoint) HTTP1(ctx context.Context, fresh bool) (*HTTP1, error) {
 
 // own makes c a connection for one request at a time.
 func (e *Endpoint) own(c *conn.Conn) *HTTP1 {
-	e.dialled(c)
+	e.count(c)
 	h := &HTTP1{Conn: c, peer: e.peer, queue: &e.cluster.queue, born: time.Now()}
 	if e.Mutual() {
 		c.OnEnd(e.peer.registry.opts.TLS.Follow(c.TLS(), identity.Server, h.distrust))
@@ -91,32 +91,35 @@ func (c *HTTP1) Put() {
 
 // shelve gives the connection to a request that waits, or keeps it for the next.
 func (c *HTTP1) shelve() {
-	c.Release()
-	if c.spent.Load() || c.queue.n.Load() > 0 && !c.Alive() {
-		// Bytes that nobody asked for must not become the answer of the next request.
-		c.Close()
-		return
+	for c != nil {
+		c.Release()
+		if c.spent.Load() || c.queue.n.Load() > 0 && !c.Alive() {
+			// Bytes that nobody asked for must not become the answer of the next request.
+			c.Close()
+			return
+		}
+		if c.queue.give(c) || !c.keep() || !c.queue.wants(c.peer) {
+			return
+		}
+		// Somebody came in between, and may have seen no idle connection.
+		c = c.peer.reuse()
 	}
-	if c.queue.give(c) {
-		return
-	}
+}
+
+// keep makes the connection an idle one, or closes it and says false.
+func (c *HTTP1) keep() bool {
 	p := c.peer
 	p.mu.Lock()
-	if p.gone || len(p.idle) >= p.registry.opts.MaxIdle || p.registry.isClosed() {
-		p.mu.Unlock()
-		c.Close()
-		return
+	full := p.gone || len(p.idle) >= p.registry.opts.MaxIdle || p.registry.isClosed()
+	if !full {
+		c.used = true
+		p.idle = append(p.idle, c)
 	}
-	c.used = true
-	p.idle = append(p.idle, c)
 	p.mu.Unlock()
-	if c.queue.n.Load() == 0 {
-		return
+	if full {
+		c.Close()
 	}
-	// Somebody may have come in between, and have seen no idle connection.
-	if other := p.reuse(); other != nil {
-		other.shelve()
-	}
+	return !full
 }
 
 // distrust ends the connection: now if it is idle, else with its request.

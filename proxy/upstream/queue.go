@@ -82,15 +82,52 @@ func (q *queue) give(c *HTTP1) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	w := q.waits(c.peer)
+	if w == nil {
+		return false
+	}
+	w.conn = c
+	q.remove(w)
+	close(w.ready)
+	return true
+}
+
+// admit lets those go on that may have a connection now that the limits have
+// changed.
+func (q *queue) admit() {
+	if q.n.Load() == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for w := q.first; w != nil; w = w.next {
-		if w.e.peer == c.peer {
-			w.conn = c
+		if q.allowed(w.e, q.open) {
+			q.open++
+			w.e.peer.open.Add(1)
+			w.charged = true
 			q.remove(w)
 			close(w.ready)
-			return true
 		}
 	}
-	return false
+}
+
+// wants says whether a request waits for a connection to the peer.
+func (q *queue) wants(p *peer) bool {
+	if q.n.Load() == 0 {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waits(p) != nil
+}
+
+// waits is the first request that waits for a connection to the peer. mu is held.
+func (q *queue) waits(p *peer) *waiter {
+	w := q.first
+	for w != nil && w.e.peer != p {
+		w = w.next
+	}
+	return w
 }
 
 func (q *queue) add(w *waiter) {

@@ -42,11 +42,15 @@ type Options struct {
 	// MaxIdle bounds the idle connections of one endpoint; 0 means 1024.
 	MaxIdle int
 	Log     *slog.Logger
+	// Crashed, where set, is told of a panic in a goroutine of a shared connection,
+	// or of one that dials, and nothing else ends by it.
+	Crashed func(reason any, stack []byte)
 	// Memory bounds what is held of responses for slow clients; nil does not.
 	Memory h2.Memory
-	// Dialled is told of each connection that was made for HTTP requests; nil
-	// is not.
-	Dialled func(*Endpoint, *conn.Conn)
+	// Meter begins to count a connection to the endpoint: each that was made for
+	// HTTP requests, and a shared one with its first request. It must not block.
+	// Nil counts nothing.
+	Meter func(*Endpoint) conn.Meter
 }
 
 // Registry holds every cluster and the connections to their endpoints. It is

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/identity"
+	"github.com/weftmesh/weft/internal/porttest"
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/balance"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -87,15 +89,6 @@ func pick(t *testing.T, c *upstream.Cluster, ch *upstream.Choice) *upstream.Endp
 	return e
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("did not come about: ", what)
-		}
-	}
-}
-
 func TestHandleOutlivesConfiguration(t *testing.T) {
 	r := registry(t, upstream.Options{})
 	c := r.Apply(upstream.Spec{Name: "api"})
@@ -151,22 +144,24 @@ func TestChoiceTriesOthersFirst(t *testing.T) {
 }
 
 func TestPenaltyAfterFailedConnect(t *testing.T) {
-	dead := listen(t)
-	dead.Close()
-	live := listen(t)
+	dead, live := porttest.Nobody(t), listen(t)
 	r := registry(t, upstream.Options{})
 	c := r.Apply(upstream.Spec{Name: "api"})
-	r.SetEndpoints("api", []upstream.EndpointSpec{spec(dead.addr()), spec(live.addr())})
+	r.SetEndpoints("api", []upstream.EndpointSpec{spec(dead.String()), spec(live.addr())})
 	bad := c.Endpoints()[0]
+	// What is picked at a time, whatever time it is.
+	picked := func(at time.Time) *upstream.Endpoint { return pick(t, c, &upstream.Choice{Now: at}) }
+	failed := time.Now()
 	if _, err := bad.DialTCP(context.Background()); !errors.Is(err, upstream.ErrConnect) {
 		t.Fatal(err)
 	}
-	for range 5 { // within the first penalty of 100 ms
-		if pick(t, c, &upstream.Choice{}) == bad {
+	over := time.Now().Add(balance.MinPenalty)
+	for range 20 {
+		if picked(failed.Add(balance.MinPenalty-1)) == bad {
 			t.Fatal("an endpoint was picked right after it failed")
 		}
 	}
-	eventually(t, "the end of the penalty", func() bool { return pick(t, c, &upstream.Choice{}) == bad })
+	waittest.Until(t, "the end of the penalty", func() bool { return picked(over) == bad })
 	// A client that gave up is no fault of the endpoint.
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -174,17 +169,19 @@ func TestPenaltyAfterFailedConnect(t *testing.T) {
 	if _, err := good.DialTCP(gone); !errors.Is(err, upstream.ErrConnect) {
 		t.Fatal(err)
 	}
+	waittest.Until(t, "the penalty is over, whatever time it is", func() bool { return time.Now().After(over) })
+	failed = time.Now()
 	if _, err := bad.DialTCP(context.Background()); !errors.Is(err, upstream.ErrConnect) {
 		t.Fatal(err)
 	}
-	if pick(t, c, &upstream.Choice{}) != good {
+	if picked(failed) != good {
 		t.Error("the good endpoint was penalised for a client that gave up")
 	}
 }
 
 func TestPool(t *testing.T) {
 	l := listen(t)
-	r := registry(t, upstream.Options{IdleTimeout: 400 * time.Millisecond})
+	r := registry(t, upstream.Options{})
 	c := r.Apply(upstream.Spec{Name: "api"})
 	r.Apply(upstream.Spec{Name: "apex"})
 	for _, name := range []string{"api", "apex"} {
@@ -214,18 +211,17 @@ func TestPool(t *testing.T) {
 	} else {
 		got.Close()
 	}
-	eventually(t, "three were accepted, two are open", func() bool { all, open := l.count(); return all == 3 && open == 2 })
+	waittest.Until(t, "three were accepted, two are open", func() bool { all, open := l.count(); return all == 3 && open == 2 })
 	l.mu.Lock()
 	for _, nc := range l.conns {
 		nc.Close()
 	}
 	l.mu.Unlock()
-	eventually(t, "dead connections are no longer given out", func() bool {
+	waittest.Until(t, "dead connections are no longer given out", func() bool {
 		h := get(e, false)
 		h.Put()
 		return h != a && h != b
 	})
-	eventually(t, "idle connections end", func() bool { _, open := l.count(); return open == 0 })
 
 	f := get(e, false)
 	r.SetEndpoints("api", nil)
@@ -234,7 +230,18 @@ func TestPool(t *testing.T) {
 		t.Error("a connection in use ended with its endpoint")
 	}
 	f.Put()
-	eventually(t, "the connection to a removed endpoint is closed", func() bool { _, open := l.count(); return open == 0 })
+	waittest.Until(t, "the connection to a removed endpoint is closed", func() bool { _, open := l.count(); return open == 0 })
+}
+
+func TestIdleConnectionsEnd(t *testing.T) {
+	l := listen(t)
+	r := registry(t, upstream.Options{IdleTimeout: 100 * time.Millisecond})
+	c := r.Apply(upstream.Spec{Name: "api"})
+	r.SetEndpoints("api", []upstream.EndpointSpec{spec(l.addr())})
+	a, b := get(t, c.Endpoints()[0]), get(t, c.Endpoints()[0])
+	a.Put()
+	b.Put()
+	waittest.Until(t, "idle connections end", func() bool { all, open := l.count(); return all == 2 && open == 0 })
 }
 
 func TestRefusedAddresses(t *testing.T) {

@@ -33,6 +33,10 @@ const (
 // DefaultConnectTimeout is used where a Spec says nothing.
 const DefaultConnectTimeout = time.Second
 
+// ApplicationConnectTimeout is how long a proxy waits for its own application to
+// accept a connection. A full backlog has TCP ask again after 1, 3 and 7 s.
+const ApplicationConnectTimeout = 10 * time.Second
+
 // Spec is the configuration of one cluster.
 type Spec struct {
 	// Name is unique, such as outbound|80||api.production.svc.cluster.local.

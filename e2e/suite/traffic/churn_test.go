@@ -28,9 +28,8 @@ func lossless(t *clustertest.T, namespace string, pods int, f func()) {
 	began := time.Now()
 	http := during(t, client, func() {
 		grpc = during(t, client, func() {
-			// Whatever fails, the loads are ended.
-			defer client.Run(context.WithoutCancel(t.Context()), "/bin/busybox", "killall", "-TERM", "app")
-			begun(t, client)
+			defer ended(t, client)
+			begun(t, client, 2)
 			f()
 			t.Eventually(90*time.Second, func() error {
 				out, err := t.Kubectl(t.Context(), "-n", namespace, "get", "pods", "-l", "app=api", "-o", "name")
@@ -54,12 +53,21 @@ func lossless(t *clustertest.T, namespace string, pods int, f func()) {
 	}
 }
 
-// begun waits until both loads are under way.
-func begun(t *clustertest.T, client traffic.Client) {
+// ended ends the loads of clients, whatever has failed.
+func ended(t *clustertest.T, clients ...traffic.Client) {
+	t.Helper()
+	for _, c := range clients {
+		// Those that it does not reach end by themselves.
+		_, _ = c.Run(context.WithoutCancel(t.Context()), "/bin/busybox", "killall", "-TERM", "app")
+	}
+}
+
+// begun waits until so many loads of a client are under way.
+func begun(t *clustertest.T, client traffic.Client, loads int) {
 	t.Helper()
 	t.Eventually(limit, func() error {
 		out, err := client.Run(t.Context(), "/bin/busybox", "pidof", "app")
-		if n := len(strings.Fields(out)); err == nil && n != 2 {
+		if n := len(strings.Fields(out)); err == nil && n != loads {
 			err = fmt.Errorf("%d loads are running", n)
 		}
 		return err

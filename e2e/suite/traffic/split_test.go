@@ -159,14 +159,18 @@ func TestChangedWeightIsInEffectWithinASecond(t *testing.T) {
 	share(c, first, 0)
 	second := meshtest.From(shared, ns, "second")
 	share(c, second, 0)
-	args := []string{"-target", "http://api/", "-rate", "100", "-for", "8s", "-timeline", "50ms"}
+	args := []string{"-target", "http://api/", "-rate", "100", "-for", "3m", "-timeline", "50ms"}
 	var changed time.Time
 	results := make(chan report.Report, 1)
 	r1 := during(c, first, func() {
 		r2 := during(c, second, func() {
-			time.Sleep(2 * time.Second) // the load has begun; what it saw before is checked below
+			defer ended(c, first, second)
+			begun(c, first, 1)
+			begun(c, second, 1)
+			time.Sleep(2 * time.Second) // of the load before, and then after
 			c.Apply(trafficSplit(ns, "0", "1"))
 			changed = time.Now()
+			time.Sleep(4 * time.Second)
 		}, args...)
 		results <- r2
 	}, args...)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/http"
 )
 
 // feed is a connection that delivers what a reader gives, piece by piece.
@@ -38,7 +39,7 @@ func copied(in string, pieces bool, a, b Framing) (out string, n int64, left str
 	src := from(r)
 	sink := &feed{}
 	dst := conn.New(sink)
-	n, err = CopyBody(dst, src, a, b)
+	n, err = CopyBody(dst, src, a, b, as)
 	dst.Flush()
 	return sink.out.String(), n, string(src.Buffered()), err
 }
@@ -126,7 +127,7 @@ func TestCopyFlushesWhenItWaits(t *testing.T) {
 	b, server := net.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		_, err := CopyBody(conn.New(b), conn.New(a), Framing{Kind: Chunked}, Framing{Kind: Chunked})
+		_, err := CopyBody(conn.New(b), conn.New(a), Framing{Kind: Chunked}, Framing{Kind: Chunked}, as)
 		done <- err
 	}()
 	server.SetDeadline(time.Now().Add(10 * time.Second))
@@ -154,7 +155,7 @@ func FuzzChunked(f *testing.F) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		sink := &feed{}
 		dst := conn.New(sink)
-		m, err2 := CopyBody(dst, from(&random{in, rnd}), Framing{Kind: Chunked}, Framing{Kind: UntilClose})
+		m, err2 := CopyBody(dst, from(&random{in, rnd}), Framing{Kind: Chunked}, Framing{Kind: UntilClose}, as)
 		dst.Flush()
 		if (err == nil) != (err2 == nil) || err == nil && n != m {
 			t.Fatalf("cut differently it ends differently: %v %v", err, err2)
@@ -186,3 +187,6 @@ func (r *random) Read(p []byte) (int, error) {
 	r.b = r.b[n:]
 	return n, nil
 }
+
+// as leaves trailers as they are.
+func as(fields []http.Field) []http.Field { return fields }

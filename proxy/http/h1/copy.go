@@ -101,10 +101,10 @@ func (e *CopyError) Error() string {
 func (e *CopyError) Unwrap() error { return e.Err }
 
 // CopyBody streams one body with its trailers from src, framed as in says, to
-// dst, framed as out says, and returns the bytes of content. dst is flushed
+// dst, framed as out says, and its trailers as the function makes them, and returns the bytes of content. dst is flushed
 // whenever src has nothing at hand, but not at the end: the next Fill on dst,
 // or the caller, does that. err is a *CopyError.
-func CopyBody(dst, src *conn.Conn, in, out Framing) (n int64, err error) {
+func CopyBody(dst, src *conn.Conn, in, out Framing, trailers func([]http.Field) []http.Field) (n int64, err error) {
 	if !in.HasBody() && !out.HasBody() {
 		return 0, nil
 	}
@@ -120,7 +120,7 @@ func CopyBody(dst, src *conn.Conn, in, out Framing) (n int64, err error) {
 		}
 		p, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			if err := w.Close(r.Trailers()); err != nil {
+			if err := w.Close(trailers(r.Trailers())); err != nil {
 				return n, &CopyError{WriteSide, err}
 			}
 			return n, nil

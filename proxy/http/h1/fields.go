@@ -254,7 +254,7 @@ func (s *scan) request(r *http.Request) (f Framing, err *Error) {
 		return f, ErrHostTwice
 	case s.hosts == 0 && r.Minor == 1:
 		return f, ErrHostMissing
-	case !validHost(s.host):
+	case !http.ValidHost(s.host):
 		return f, ErrHost
 	}
 	connect := string(r.Method) == "CONNECT"

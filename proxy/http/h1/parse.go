@@ -52,6 +52,9 @@ func ParseResponse(buf, method []byte, r *http.Response) (n int, framing Framing
 		return 0, Framing{Close: true}, inResponse(e)
 	}
 	if end == 0 {
+		if !status(buf[start:]) {
+			return 0, Framing{Close: true}, ErrStatusLine
+		}
 		return 0, Framing{}, nil
 	}
 	eol := bytes.IndexByte(buf[start:end], '\r') + start
@@ -153,9 +156,7 @@ func splitTarget(t []byte, r *http.Request) *Error {
 	connect := string(r.Method) == "CONNECT"
 	switch {
 	case connect:
-		colon := bytes.LastIndexByte(t, ':')
-		// An empty port is refused here alone (RFC 9110 section 9.3.6).
-		if colon <= 0 || colon == len(t)-1 || !validHost(t) || !port(t[colon+1:]) {
+		if !http.ValidHostPort(t) {
 			return ErrTarget
 		}
 		r.Target, r.Authority = t, t
@@ -192,45 +193,28 @@ func absolute(t []byte, r *http.Request) *Error {
 	case rest[end] == '/':
 		r.Authority, r.Target = rest[:end:end], rest[end:]
 	default:
-		return ErrTarget // a query without a path has no origin form in place
+		// The path is empty, which is "/" (RFC 9110 section 4.2.3). It has no
+		// place in front of the query.
+		r.Authority, r.Target = rest[:end:end], append(append(make([]byte, 0, 1+len(rest)-end), '/'), rest[end:]...)
 	}
-	if len(r.Authority) == 0 || !validHost(r.Authority) {
+	if len(r.Authority) == 0 || !http.ValidHost(r.Authority) {
 		return ErrTarget
 	}
 	return nil
 }
 
-// validHost checks the bytes and the shape of "host[:port]"; user information
-// is refused (RFC 9110 section 4.2.4).
-func validHost(h []byte) bool {
-	if !all(h, isHost) {
-		return false
+// status says whether b may be how a status line begins.
+func status(b []byte) bool {
+	if len(b) == 1 && b[0] == '\r' {
+		return true // of an empty line in front
 	}
-	if len(h) > 0 && h[0] == '[' {
-		end := bytes.IndexByte(h, ']')
-		return end > 1 && (len(h) == end+1 || h[end+1] == ':' && port(h[end+2:]))
-	}
-	if bytes.IndexByte(h, '[') >= 0 || bytes.IndexByte(h, ']') >= 0 {
-		return false
-	}
-	if c := bytes.IndexByte(h, ':'); c >= 0 {
-		return c > 0 && port(h[c+1:])
-	}
-	return true
-}
-
-// port accepts digits; none at all is allowed after a colon (RFC 3986).
-func port(p []byte) bool {
-	n := 0
-	for _, c := range p {
-		if c < '0' || c > '9' {
-			return false
-		}
-		if n = n*10 + int(c-'0'); n > 65535 {
+	const form = "HTTP/1.0 000"
+	for i := range min(len(b), len(form)) {
+		if c := form[i]; b[i] != c && (c != '0' || b[i] < '0' || b[i] > '9') {
 			return false
 		}
 	}
-	return true
+	return len(b) <= len(form) || b[len(form)] == ' ' || b[len(form)] == '\r'
 }
 
 // statusLine parses "version SP code SP [reason]" (RFC 9112 section 4). The

@@ -5,7 +5,6 @@ const (
 	isToken  = 1 << iota // RFC 9110 section 5.6.2
 	isTarget             // request target: visible ASCII but '#', and UTF-8 as sent by lax clients
 	isValue              // field value: visible, space, tab, obs-text
-	isHost               // RFC 3986 host and port
 )
 
 // class is indexed by a byte.
@@ -20,9 +19,6 @@ var class = func() (t [256]uint8) {
 		}
 		if c >= ' ' && c != 0x7f || c == '\t' {
 			t[c] |= isValue
-		}
-		if alnum || has("-._~%!$&'()*+,;=:[]", c) {
-			t[c] |= isHost
 		}
 	}
 	return t

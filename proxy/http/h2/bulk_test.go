@@ -3,6 +3,7 @@ package h2
 import (
 	"testing"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http"
 )
@@ -99,7 +100,7 @@ func TestWindowGrowsForFastReaders(t *testing.T) {
 	defer s.Close()
 	go func() { _, _ = s.Write(make([]byte, 8*first)) }()
 	slow := <-held
-	eventually(t, "a full window", func() bool { n, _ := slow.Buffered(); return n == first })
+	waittest.Until(t, "a full window", func() bool { n, _ := slow.Buffered(); return n == first })
 	slow.c.mu.Lock()
 	defer slow.c.mu.Unlock()
 	if slow.window != first {

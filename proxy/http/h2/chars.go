@@ -10,7 +10,6 @@ import (
 const (
 	isToken = 1 << iota // RFC 9110, section 5.6.2
 	isUpper
-	isHost  // host and port of RFC 3986
 	isValue // visible, space, tab, obs-text: what HTTP/1 allows in a value
 )
 
@@ -31,9 +30,6 @@ var byteClass = func() (t [256]uint8) {
 		}
 		if alnum || within("!#$%&'*+-.^_`|~", c) {
 			t[c] |= isToken
-		}
-		if alnum || within("-._~%!$&'()*+,;=:[]", c) {
-			t[c] |= isHost
 		}
 		if c >= ' ' && c != 0x7f || c == '\t' {
 			t[c] |= isValue
@@ -60,15 +56,6 @@ func validName(b []byte) bool {
 		}
 	}
 	return len(b) > 0
-}
-
-func validHost(b []byte) bool {
-	for _, ch := range b {
-		if byteClass[ch]&isHost == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // validValue refuses NUL, CR and LF, and white space at either end (RFC 9113,

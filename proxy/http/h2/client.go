@@ -12,7 +12,10 @@ type Client struct{ c *mux }
 func NewClient(t Transport, o Options) *Client {
 	c := newMux(t, o, true)
 	c.greet()
-	go func() { _ = c.run() }() // the streams fail with its error
+	go func() {
+		defer c.guard()
+		_ = c.run() // the streams fail with its error
+	}()
 	return &Client{c}
 }
 
@@ -52,10 +55,11 @@ func (cl *Client) start(r *http.Request, body []byte, end bool) (s *Stream, n in
 		return nil, 0, ErrHeadTooLarge
 	}
 	c.gauge()
+	c.count.begin(&c.o, r.Major)
 	s = c.takeStream(c.nextOwn)
 	c.open.put(s)
 	c.nextOwn += 2
-	s.headSent = true
+	s.headSent, s.bytes = true, r.Major == http.Bytes
 	s.head, s.connect = string(r.Method) == "HEAD", string(r.Method) == "CONNECT"
 	at := c.beginHead()
 	c.out = c.codec.appendRequest(c.out, r)
@@ -81,7 +85,7 @@ func (cl *Client) Load() (open int, ok bool) {
 
 // canOpen is CanOpen; mu is held.
 func (c *mux) canOpen() bool {
-	return !c.ended && !c.draining && !c.peerAway && uint64(c.open.n) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow && len(c.out) < openLimit
+	return !c.ended && !c.draining && !c.peerAway && !c.doubted() && uint64(c.open.n) < uint64(c.peer.maxStreams) && c.nextOwn < maxWindow && len(c.out) < openLimit
 }
 
 // CanOpen says whether Open would take a request now.

@@ -28,16 +28,21 @@ func (c *mux) settle() {
 	}
 }
 
+// lingerMost is how much is read behind the end besides DATA that was allowed, in
+// bytes.
+const lingerMost = 1 << 20
+
 // linger lets the last frames reach a peer that still talks, as long as end
-// allows it.
+// allows it, and not whatever it says.
 func (c *mux) linger(err error) {
 	var ce *ConnError
 	if err != nil && !errors.As(err, &ce) && !errors.Is(err, io.EOF) {
 		return
 	}
-	for err == nil || ce != nil {
+	for read := 0; err == nil || ce != nil; {
+		read += len(c.t.Buffered())
 		c.t.Discard(len(c.t.Buffered()))
-		if c.t.Fill() != nil {
+		if read > lingerMost+int(c.o.ConnWindow) || c.t.Fill() != nil {
 			return
 		}
 	}
@@ -70,12 +75,12 @@ func (c *mux) end(err error) {
 	}
 	if c.client && err != nil {
 		// Heads among it are of streams that fail as not sent.
-		c.out = c.out[:0]
+		c.out, c.count.out = c.out[:0], 0
 	}
 	if ce == nil || ce.Err == nil {
 		c.out = appendGoAway(c.out, min(c.lastPeer, c.goAway), code, reason)
 	} else {
-		c.out = c.out[:0]
+		c.out, c.count.out = c.out[:0], 0
 	}
 	cause := err
 	if cause == nil {
@@ -125,6 +130,7 @@ func (c *mux) drain() {
 	c.out = appendPing(c.out, 0, drainPing)
 	c.kick(false)
 	time.AfterFunc(drainWait, func() {
+		defer c.guard()
 		c.mu.Lock()
 		defer c.unlock()
 		c.sayLast()

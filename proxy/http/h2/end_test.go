@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http"
 	"golang.org/x/net/http2"
@@ -24,9 +25,9 @@ func testServerDrains(t *testing.T, o Options) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	eventually(t, "the stream", func() bool { return srv.Active() == 1 })
+	waittest.Until(t, "the stream", func() bool { return srv.Active() == 1 })
 	srv.Drain()
-	eventually(t, "GOAWAY", cl.Closing)
+	waittest.Until(t, "GOAWAY", cl.Closing)
 	if _, err := cl.Open(request("GET", "/"), true); !Unprocessed(err) {
 		t.Errorf("got %v, want an unprocessed request", err)
 	}
@@ -52,7 +53,7 @@ func TestDrainHasNoGap(t *testing.T) {
 	srv := serve(t, b, Options{}, func(s *Stream) { <-free; echo(s) })
 	r := rawClient(t, a)
 	r.get(1, true)
-	eventually(t, "the stream", func() bool { return srv.Active() == 1 })
+	waittest.Until(t, "the stream", func() bool { return srv.Active() == 1 })
 	srv.Drain()
 	if f := r.wantGoAway(http2.ErrCodeNo); f.LastStreamID != maxWindow {
 		t.Errorf("first GOAWAY names %d", f.LastStreamID)
@@ -166,7 +167,7 @@ func TestRequestThatNeverLeft(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	a, b := pair(t)
-	cl := NewClient(conn.New(a), Options{KeepAlive: 20 * time.Millisecond})
+	cl := NewClient(conn.New(a), Options{KeepAlive: 20 * time.Millisecond, PingTimeout: time.Second})
 	defer cl.Close()
 	r := newRaw(t, b)
 	_, _ = io.ReadFull(b, make([]byte, len(http2.ClientPreface)))

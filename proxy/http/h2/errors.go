@@ -112,6 +112,13 @@ func Unprocessed(err error) bool {
 	return errors.Is(err, ErrBusy) || (errors.As(err, &se) && se.Unprocessed)
 }
 
+// Malformed reports whether what the peer sent on the stream that failed with err
+// breaks a rule. The connection goes on.
+func Malformed(err error) bool {
+	var se *StreamError
+	return errors.As(err, &se) && !se.Remote && !se.Unprocessed && se.Reason != ""
+}
+
 // CodeOf returns the code of a stream's or connection's error; INTERNAL_ERROR
 // for any other.
 func CodeOf(err error) Code {

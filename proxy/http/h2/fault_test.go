@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -239,7 +240,7 @@ func TestResetAtEveryOperation(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
+	waittest.Until(t, "goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // Reads end anywhere, the socket's buffer is small, and nothing fails; then it
@@ -252,7 +253,7 @@ func TestShortReadsAndWrites(t *testing.T) {
 			session(t, o, at, 0, at%2 == 0, true)
 		}
 	}
-	eventually(t, "goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
+	waittest.Until(t, "goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // A connection that is lost in the middle of a body is never its end, whatever

@@ -2,6 +2,9 @@ package h2
 
 // windowUpdate adds to the windows that the peer gives us. mu is held.
 func (c *mux) windowUpdate(id, n uint32) *ConnError {
+	if err := c.calm.updated(); err != nil {
+		return err
+	}
 	if id == 0 {
 		if n == 0 {
 			return connErr(CodeProtocol, "WINDOW_UPDATE of 0")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http"
 	"golang.org/x/net/http2"
@@ -73,7 +74,7 @@ func testSlowReaderStopsOnlyItsPeer(t *testing.T, o Options) {
 	sent := make(chan error, 1)
 	go func() { _, err := slow.WriteEnd(body); sent <- err }()
 	s := <-stuck
-	eventually(t, "a full window", func() bool { n, _ := s.Buffered(); return n == window })
+	waittest.Until(t, "a full window", func() bool { n, _ := s.Buffered(); return n == window })
 	for range 3 {
 		other, err := cl.Open(request("POST", "/"), false)
 		if err != nil {
@@ -137,9 +138,9 @@ func testBufferedIsBounded(t *testing.T, o Options) {
 		})
 	}
 	held := func() int { srv.c.mu.Lock(); defer srv.c.mu.Unlock(); return srv.c.buffered }
-	eventually(t, "as much as is allowed", func() bool { return held() >= most })
+	waittest.Until(t, "as much as is allowed", func() bool { return held() >= most })
 	last := -1
-	eventually(t, "standstill", func() bool { time.Sleep(20 * time.Millisecond); was := last; last = held(); return was == last })
+	waittest.Until(t, "standstill", func() bool { time.Sleep(20 * time.Millisecond); was := last; last = held(); return was == last })
 	if last > most+1<<20 {
 		t.Errorf("%d bytes are held", last)
 	}
@@ -167,7 +168,7 @@ func TestOutputIsBounded(t *testing.T) {
 		r.get(id, true)
 	}
 	c := srv.c
-	eventually(t, "writers that wait", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return writers(c) == 50 })
+	waittest.Until(t, "writers that wait", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return writers(c) == 50 })
 	c.mu.Lock()
 	if n := len(c.out); n > outLimit+minFrameSize+1000 {
 		t.Errorf("%d bytes of output wait", n)
@@ -175,7 +176,7 @@ func TestOutputIsBounded(t *testing.T) {
 	c.mu.Unlock()
 	// A reset frees the one whose turn never came.
 	r.ok(r.fr.WriteRSTStream(1, http2.ErrCodeCancel))
-	eventually(t, "one less", func() bool { return srv.Active() == 49 })
+	waittest.Until(t, "one less", func() bool { return srv.Active() == 49 })
 }
 
 // A window that shrinks below zero and recovers (RFC 9113, section 6.9.2).
@@ -252,7 +253,7 @@ func testResetGivesWindowsBack(t *testing.T, o Options) {
 		}
 		s.Close()
 	}
-	eventually(t, "memory given back", func() bool {
+	waittest.Until(t, "memory given back", func() bool {
 		srv.c.mu.Lock()
 		defer srv.c.mu.Unlock()
 		return srv.c.buffered == 0 && srv.c.handlers == 0

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -11,7 +12,7 @@ import (
 // has.
 func busy(t *testing.T, cl *Client) {
 	t.Helper()
-	eventually(t, "a flusher", func() bool {
+	waittest.Until(t, "a flusher", func() bool {
 		var wg sync.WaitGroup
 		for range 8 * fewStreams {
 			wg.Go(func() {
@@ -70,7 +71,7 @@ func TestFlusherEndsWithItsConnection(t *testing.T) {
 			wake := cl.c.flusher
 			end.do(cl)
 			<-cl.Done()
-			eventually(t, "end of the flusher", func() bool {
+			waittest.Until(t, "end of the flusher", func() bool {
 				cl.c.mu.Lock()
 				defer cl.c.mu.Unlock()
 				return !cl.c.flusherRests && !cl.c.flushing && len(wake) == 0

@@ -42,6 +42,7 @@ type headReader struct {
 	size  int
 	bad   string // why the head is malformed
 	large bool   // it exceeds limit
+	full  bool   // no stream is to be opened
 	plain bool   // a field that is no pseudo-header came
 
 	kind         uint8 // of a plain block; 0 with HPACK, which does not say
@@ -212,7 +213,9 @@ func (h *headReader) request(r *http.Request) string {
 		if h.scheme != nil || h.path != nil || len(h.authority) == 0 {
 			return "CONNECT takes :authority alone"
 		}
-		h.path = h.authority
+		if h.path = h.authority; h.major != http.Bytes && !http.ValidHostPort(h.authority) {
+			return "CONNECT without a port"
+		}
 	case h.protocol != nil && (!connect || len(h.protocol) == 0):
 		return ":protocol without CONNECT"
 	case len(h.scheme) == 0 && h.major != 1:
@@ -226,7 +229,8 @@ func (h *headReader) request(r *http.Request) string {
 	if h.authority == nil {
 		h.authority = h.host
 	}
-	if !validHost(h.authority) {
+	// Where there is one, it is not empty (RFC 9113, section 8.3.1).
+	if !http.ValidHost(h.authority) || h.authority != nil && len(h.authority) == 0 {
 		return "invalid :authority"
 	}
 	*r = http.Request{}
@@ -264,6 +268,15 @@ func (h *headReader) trailers() string {
 		return "pseudo-header in trailers"
 	case h.kind != 0 && h.kind != plainTrailers:
 		return "head of another kind"
+	case h.host != nil:
+		return "host in trailers"
+	}
+	// What frames or directs a message has no place behind it (RFC 9110, section
+	// 6.5.1): HTTP/1 refuses the same.
+	for _, f := range h.fields() {
+		if len(f.Name) == len("content-length") && http.EqualFold(f.Name, "content-length") || len(f.Name) == len("te") && http.EqualFold(f.Name, "te") {
+			return "forbidden field in trailers"
+		}
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/http"
 	"golang.org/x/net/http2"
@@ -245,7 +246,7 @@ func TestClientKeepsToMaxStreams(t *testing.T) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
 	open[0].Close()
-	eventually(t, "a free place", cl.CanOpen)
+	waittest.Until(t, "a free place", cl.CanOpen)
 	close(free)
 	if _, err := cl.Open(&http.Request{Method: []byte("CONNECT"), Protocol: []byte("websocket"), Target: []byte("/")}, false); !errors.Is(err, ErrExtendedConnect) {
 		t.Errorf("got %v, want ErrExtendedConnect", err)

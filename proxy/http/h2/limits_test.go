@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/proxy/http"
 	"golang.org/x/net/http2"
 )
 
@@ -69,6 +70,13 @@ func TestFloods(t *testing.T) {
 			}
 			return r.fr.WriteContinuation(1, false, nil)
 		}},
+		{"WINDOW_UPDATE", func(r *raw, i int) error { return r.fr.WriteWindowUpdate(0, 1) }},
+		{"WINDOW_UPDATE of a stream", func(r *raw, i int) error {
+			if i == 0 {
+				r.headers(1, false, ":method", "POST", ":scheme", "http", ":path", "/")
+			}
+			return r.fr.WriteWindowUpdate(1, 1)
+		}},
 		{"rapid reset", func(r *raw, i int) error {
 			id := uint32(2*i + 1)
 			r.buf.Reset()
@@ -97,6 +105,53 @@ func TestFloods(t *testing.T) {
 				t.Errorf("got %v, want ENHANCE_YOUR_CALM", err)
 			}
 		})
+	}
+}
+
+// A peer that reads in small pieces, and says so each time, is no flood.
+func TestManyWindowUpdates(t *testing.T) {
+	const pieces = 2000
+	still := time.Now()
+	a, b := pair(t)
+	serve(t, b, Options{Now: func() time.Time { return still }}, func(s *Stream) {
+		if s.WriteHead(&http.Response{Status: 200}, false) == nil {
+			_, _ = s.WriteEnd(make([]byte, pieces*minFrameSize))
+		}
+	})
+	r := rawClient(t, a)
+	r.get(1, true)
+	for n := 0; n < pieces*minFrameSize; {
+		f := r.next("DATA", func(f http2.Frame) bool { _, ok := f.(*http2.DataFrame); return ok }).(*http2.DataFrame)
+		n += len(f.Data())
+		for left := len(f.Data()); left > 0; left -= 4 << 10 {
+			k := uint32(min(left, 4<<10))
+			r.ok(r.fr.WriteWindowUpdate(0, k))
+			r.ok(r.fr.WriteWindowUpdate(1, k))
+		}
+	}
+	r.get(3, true)
+	r.wantHead(3, "200")
+}
+
+// What comes behind the end is read for a while, and not without a bound.
+func TestTheEndIsNotReadForEver(t *testing.T) {
+	a, b := memPair(64 << 10)
+	srv := NewServer(b, Options{})
+	over := make(chan error, 1)
+	go func() { over <- srv.Serve(t.Context(), echo) }()
+	if _, err := a.Write([]byte("PRI * HTTP/2.0\r\n\r\nno preface")); err != nil {
+		t.Fatal(err)
+	}
+	for sent := 0; a.Flush() == nil; sent += 16 << 10 {
+		if sent > 4*lingerMost {
+			t.Fatalf("%d bytes were read behind the end", sent)
+		}
+		if _, err := a.Write(make([]byte, 16<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-over; CodeOf(err) != CodeProtocol {
+		t.Error(err)
 	}
 }
 

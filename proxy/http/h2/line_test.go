@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 	"golang.org/x/net/http2"
 )
@@ -37,7 +38,7 @@ func writing(t *testing.T, streams int) (*raw, *mux) {
 // waiting waits until all streams wait for the connection's window.
 func waiting(t *testing.T, c *mux, streams int) {
 	t.Helper()
-	eventually(t, "writers that wait", func() bool {
+	waittest.Until(t, "writers that wait", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.sendAvail == 0 && len(c.credit.list) == streams && c.credit.turn == nil
@@ -132,7 +133,7 @@ func TestResetPassesTheTurn(t *testing.T) {
 		r.ok(r.fr.WriteWindowUpdate(0, 3))
 		r.data(3)
 	}
-	eventually(t, "one writer", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return writers(c) == 1 && c.open.n == 1 })
+	waittest.Until(t, "one writer", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return writers(c) == 1 && c.open.n == 1 })
 	r.ok(r.fr.WriteWindowUpdate(0, 1000))
 	r.data(1000)
 	waiting(t, c, 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -79,6 +80,7 @@ type mux struct {
 
 	mu     sync.Mutex
 	calm   calm
+	count  meter
 	wakes  []chan struct{} // goroutines that go on once mu is free
 	aborts []abortion      // to be called once mu is free
 	after  []func()        // the same, for what is rare
@@ -87,6 +89,7 @@ type mux struct {
 	space  line      // and for room in out
 	idle   sync.Cond // something rare has changed: handlers, flushing, aborting
 	frames uint32    // received, for the keep-alive
+	alive  alive
 
 	// of a server
 	handlers     int     // that run, also of ended streams
@@ -120,6 +123,8 @@ type mux struct {
 	unacked   int64 // received and not given back
 	buffered  int   // held by all streams, unread
 	squeeze   squeeze
+	weight    int // of open streams; see weigh
+	weighed   int // what Memory was told of it
 
 	lastPeer uint32 // highest stream that the peer opened
 	nextOwn  uint32 // next stream that this side opens
@@ -131,10 +136,12 @@ type mux struct {
 	saidLast  bool        // the last GOAWAY was sent
 	goAway    uint32      // streams of the peer above it are ignored
 	peerAway  bool        // the peer sent GOAWAY
+	deaf      bool        // it takes nothing any more (leaveToReader)
 	ended     bool        // no frame is handled or queued any more
 	err       error       // why, nil for an orderly end
 	late      *time.Timer // closes the connection some time after the end
 	closeOnce sync.Once
+	crashed   atomic.Bool
 }
 
 // abortion is a call of an Aborter that is due.
@@ -194,7 +201,7 @@ func (c *mux) unlock() {
 	here := false
 	if c.dirty {
 		c.dirty = false
-		if !c.flushing && !c.ended && len(c.out) > 0 {
+		if !c.flushing && !c.ended && !c.deaf && len(c.out) > 0 {
 			c.flushing = true
 			if here = !c.later && c.mayFlushHere(); !here {
 				c.startFlush()
@@ -233,6 +240,7 @@ func (c *mux) unlock() {
 // end). It owns the transport's read side.
 func (c *mux) run() error {
 	hand := time.AfterFunc(c.o.HandshakeTimeout, func() {
+		defer c.guard()
 		c.mu.Lock()
 		defer c.unlock()
 		if !c.greeted {
@@ -240,7 +248,7 @@ func (c *mux) run() error {
 		}
 	})
 	stop := c.keepAlive()
-	err := c.readAll()
+	err := c.readSafely()
 	hand.Stop()
 	stop()
 
@@ -267,55 +275,12 @@ func (c *mux) run() error {
 	}
 	c.unlock()
 	c.linger(err)
-	c.late.Stop()
+	if c.late != nil { // else it crashed
+		c.late.Stop()
+	}
 	c.close()
 	close(c.done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
-
-// keepAlive starts the PINGs of Options.KeepAlive; the result stops them.
-func (c *mux) keepAlive() (stop func()) {
-	if c.o.KeepAlive <= 0 {
-		return func() {}
-	}
-	var seen uint32
-	asked := false
-	var mu sync.Mutex
-	var t *time.Timer
-	over := false
-	tick := func() {
-		c.mu.Lock()
-		now := c.frames
-		switch {
-		case now != seen || c.open.n == 0:
-			asked = false
-		case asked:
-			c.end(&ConnError{Code: CodeInternal, Reason: "peer is silent", Err: errSilent})
-			c.after = append(c.after, c.close)
-		default:
-			asked = true
-			c.out = appendPing(c.out, 0, alivePing)
-			c.kick(false)
-		}
-		c.unlock()
-		seen = now
-		mu.Lock()
-		defer mu.Unlock()
-		if !over {
-			t.Reset(c.o.KeepAlive)
-		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	t = time.AfterFunc(c.o.KeepAlive, tick)
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		t.Stop()
-	}
-}
-
-var errSilent = errors.New("no answer to PING")

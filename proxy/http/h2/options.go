@@ -1,6 +1,9 @@
 package h2
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Options of a connection; the zero value is the default of every field.
 type Options struct {
@@ -27,16 +30,27 @@ type Options struct {
 	// Memory, where set, says how much of Window, ConnWindow and MaxBuffered may be
 	// used at the moment, on connections and streams that exist too.
 	Memory Memory
+	// Meter, where set, is called once when the first request opens, and says where
+	// the bytes of the connection are counted from then on, but those of
+	// connections without HTTP. It must not block, nor use the connection.
+	Meter func() (read, written *atomic.Uint64)
 	// MaxHead bounds a head, counted as RFC 9113 section 6.5.2 does, in bytes
 	// (default 64 KiB).
 	MaxHead int
-	// KeepAlive, when positive, sends a PING after so long without a frame
-	// while streams are open, and fails the connection when no frame follows
-	// for as long again.
+	// KeepAlive, when positive, sends a PING after so long without a frame while
+	// streams are open. When no frame follows for as long again, a client opens no
+	// stream until one does. Those that are open go on, unless all are requests and
+	// the peer's system has not been heard of for five times as long.
 	KeepAlive time.Duration
+	// PingTimeout, when positive, fails the connection when no frame follows a PING
+	// for so long.
+	PingTimeout time.Duration
 	// HandshakeTimeout bounds the wait for the peer's preface or first
 	// SETTINGS (default 10 s).
 	HandshakeTimeout time.Duration
+	// Crashed, where set, is told once of a panic in a goroutine of the connection,
+	// which then ends alone. Handlers' own panics are not among them.
+	Crashed func(reason any, stack []byte)
 	// Now is the clock of the flood limits (default time.Now).
 	Now func() time.Time
 }

@@ -45,6 +45,7 @@ func (c *mux) readBatch(b []byte) (used int, more bool, err error) {
 	c.mu.Lock()
 	defer c.unlock()
 	c.gauge()
+	defer func() { c.count.received(used) }()
 	for used < batch && len(b)-used >= frameHeaderLen {
 		if c.ended {
 			return -1, false, nil
@@ -168,6 +169,9 @@ func (c *mux) onData(h frameHeader, p []byte) *ConnError {
 	case c.client && !s.headRead:
 		return c.streamError(s, CodeProtocol, "DATA before the head")
 	}
+	if s.bytes {
+		c.count.in += frameHeaderLen + int(h.length)
+	}
 	if s.recv -= int32(h.length); h.length > 0 && s.exceeded() {
 		return c.streamError(s, CodeFlowControl, "stream window exceeded")
 	}
@@ -176,6 +180,9 @@ func (c *mux) onData(h frameHeader, p []byte) *ConnError {
 		return c.streamError(s, CodeProtocol, "body is longer than content-length")
 	}
 	if len(data) > 0 {
+		if s.in.size == 0 {
+			c.squeeze.holders++
+		}
 		s.in.add(data)
 		c.hold(len(data))
 	}

@@ -96,12 +96,17 @@ func (c *mux) remove(s *Stream) {
 
 // refuse resets a stream that never came to be. mu is held.
 func (c *mux) refuse(id uint32, code Code) *ConnError {
-	c.resets.add(id)
-	c.out = appendReset(c.out, id, code)
-	if err := c.reply(frameHeaderLen + 4); err != nil {
+	if err := c.decline(id, code); err != nil {
 		return err
 	}
 	return c.calm.wastedStream()
+}
+
+// decline is refuse where it is no fault of the peer. mu is held.
+func (c *mux) decline(id uint32, code Code) *ConnError {
+	c.resets.add(id)
+	c.out = appendReset(c.out, id, code)
+	return c.reply(frameHeaderLen + 4)
 }
 
 // streamError resets a stream for a fault of the peer. mu is held.

@@ -39,8 +39,16 @@ func (c *mux) onHead(h frameHeader, block []byte) *ConnError {
 		fresh = c.takeStream(h.stream)
 		mem = &fresh.mem
 	}
-	c.head.reset(mem, c.o.MaxHead)
+	limit, full := c.o.MaxHead, fresh != nil && !c.admits()
+	if full {
+		limit = 0 // it is decoded for HPACK's state, and not kept
+	}
+	c.head.reset(mem, limit)
 	err := c.codec.decode(&c.head, block)
+	if full {
+		fresh.mem.clear()
+		c.head.full = true
+	}
 	if err == nil {
 		err = c.onDecoded(h, s, fresh)
 	}
@@ -55,7 +63,7 @@ func (c *mux) onHead(h frameHeader, block []byte) *ConnError {
 // onDecoded handles the head in c.head, which came for s; where there is no such
 // stream, fresh may become one. mu is held.
 func (c *mux) onDecoded(h frameHeader, s, fresh *Stream) *ConnError {
-	c.calm.useful(1)
+	c.calm.opened()
 	end := h.has(flagEndStream)
 	switch {
 	case s != nil && s.remoteEnd:
@@ -87,6 +95,9 @@ func (c *mux) onRequest(s *Stream, end bool) *ConnError {
 	if c.open.n >= int(c.o.MaxStreams) || c.handlers >= 2*int(c.o.MaxStreams) {
 		return c.refuse(id, CodeRefusedStream)
 	}
+	if c.head.full {
+		return c.decline(id, CodeRefusedStream)
+	}
 	if c.head.large {
 		return c.answerTooLarge(s, end)
 	}
@@ -102,7 +113,10 @@ func (c *mux) onRequest(s *Stream, end bool) *ConnError {
 	}
 	s.used, s.expect, s.remoteEnd = true, n, end
 	s.head, s.connect = string(s.req.Method) == "HEAD", string(s.req.Method) == "CONNECT"
+	s.bytes = s.req.Major == http.Bytes
+	c.count.begin(&c.o, s.req.Major)
 	c.open.put(s)
+	s.weigh(streamWeight + headWeight(c.head.size))
 	c.dispatch(s)
 	return nil
 }
@@ -155,6 +169,7 @@ func (c *mux) onResponse(s *Stream, end bool) *ConnError {
 		}
 	}
 	s.expect, s.headRead = n, true
+	s.weigh(headWeight(c.head.size))
 	s.heads = append(s.heads, r)
 	s.wakeRead()
 	c.calm.answered(1)
@@ -176,5 +191,6 @@ func (c *mux) onTrailers(s *Stream, end bool) *ConnError {
 		return c.streamError(s, CodeProtocol, why)
 	}
 	s.trailers = c.head.fields()
+	s.weigh(headWeight(c.head.size))
 	return c.remoteEnded(s)
 }

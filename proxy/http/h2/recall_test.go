@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"testing"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/conn"
+	"github.com/weftmesh/weft/proxy/conntest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -34,22 +34,11 @@ func TestEndThatCrossesAStream(t *testing.T) {
 		name    string
 		arrives bool // before the end
 		half    bool // the peer closes its side alone
-	}{{"crosses", false, false}, {"arrives", true, false}, {"crosses a half-close", false, true}} {
+		written bool // it is writing that meets the end first
+	}{{name: "crosses"}, {name: "arrives", arrives: true}, {name: "crosses a half-close", half: true},
+		{name: "crosses, and another follows", written: true}, {name: "arrives, and others follow", arrives: true, written: true}} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			d, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			peer, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer peer.Close()
+			d, peer := conntest.TCP(t)
 			peer.SetDeadline(time.Now().Add(10 * time.Second))
 			mine := conn.New(d)
 			h := &paused{mine, make(chan chan struct{}, 1)}
@@ -67,6 +56,12 @@ func TestEndThatCrossesAStream(t *testing.T) {
 			// The peer takes all of what has come, so that its end is a FIN.
 			if _, err := io.CopyN(io.Discard, peer, int64(len(preface))); err != nil {
 				t.Fatal(err)
+			}
+			must := func(s *Stream, err error) *Stream {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
 			}
 			take := func(s *Stream) {
 				for {
@@ -91,7 +86,7 @@ func TestEndThatCrossesAStream(t *testing.T) {
 				take(second)
 			}
 			if c.half {
-				peer.(*net.TCPConn).CloseWrite()
+				peer.CloseWrite()
 			} else {
 				peer.Close()
 			}
@@ -105,8 +100,23 @@ func TestEndThatCrossesAStream(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			wants := map[*Stream]bool{first: false, second: !c.arrives && !c.half}
+			if c.written {
+				if c.arrives {
+					wants[must(open())] = true // it has the peer's system answer
+				}
+				for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+					if _, ok := mine.Lost(); ok {
+						break
+					}
+					if time.Now().After(end) {
+						t.Fatal("the peer's system does not answer")
+					}
+				}
+				wants[must(open())] = true
+			}
 			close(goOn)
-			for s, want := range map[*Stream]bool{first: false, second: !c.arrives && !c.half} {
+			for s, want := range wants {
 				var got error
 				for got == nil {
 					_, got = s.Next()

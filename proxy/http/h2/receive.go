@@ -46,6 +46,13 @@ func (s *Stream) readHead(r *http.Response) error {
 	return nil
 }
 
+// cut says that nothing is to be read any more because the stream has failed. What
+// a server sent before that is read first; what a client sent is worth nothing to
+// anybody.
+func (s *Stream) cut() bool {
+	return s.err != nil && !s.delivered() && (!s.c.client || s.local || s.in.size == 0)
+}
+
 // Peek is Next without waiting; p may be empty. last says that the body is
 // complete with p and that no trailers follow.
 func (s *Stream) Peek() (p []byte, last bool) {
@@ -55,7 +62,7 @@ func (s *Stream) Peek() (p []byte, last bool) {
 }
 
 func (s *Stream) peek() (p []byte, last bool) {
-	if s.closed || s.err != nil && !s.delivered() {
+	if s.closed || s.cut() {
 		return nil, false
 	}
 	p = s.in.front()
@@ -69,7 +76,7 @@ func (s *Stream) Next() ([]byte, error) {
 	s.c.mu.Lock()
 	defer s.c.unlock()
 	for {
-		if s.closed || (s.err != nil && !s.delivered()) {
+		if s.closed || s.cut() {
 			return nil, s.failure()
 		}
 		if s.interrupt {
@@ -103,6 +110,9 @@ func (s *Stream) Consume(n int) {
 		return
 	}
 	s.in.discard(n)
+	if n > 0 && s.in.size == 0 {
+		s.c.squeeze.holders--
+	}
 	s.c.unbuffer(n)
 	s.giveBack(n)
 }

@@ -220,7 +220,10 @@ func (s *Stream) queue(p []byte, end bool) int {
 	}
 	c.room(frameHeaderLen + int(k))
 	c.out = append(appendHeader(c.out, int(k), frameData, flags, s.id), p[:k]...)
-	c.calm.useful(1)
+	c.calm.sent()
+	if s.bytes {
+		c.count.out += frameHeaderLen + int(k)
+	}
 	s.send -= k
 	c.sendAvail -= k
 	if last {

@@ -183,14 +183,3 @@ func (r *raw) wantClosed() {
 		}
 	}
 }
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !f(); {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}

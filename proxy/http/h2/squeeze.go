@@ -9,6 +9,10 @@ type Memory interface {
 	Window(n int) int
 	// Hold counts n more bytes that are held, or fewer.
 	Hold(n int)
+	// Carry counts n more bytes that open streams take besides, or fewer.
+	Carry(n int)
+	// Admit says whether a connection whose streams take n bytes may have another.
+	Admit(n int) bool
 }
 
 const (
@@ -19,6 +23,9 @@ const (
 	lookAgain = time.Second
 	// leastWindow is what a stream needs to get on at all: one frame.
 	leastWindow = minFrameSize
+	// stalledWindow is what a stream begins with where a connection holds much
+	// already; it grows to leastWindow for a reader that keeps up.
+	stalledWindow = 4 << 10
 )
 
 // squeeze is what may be received at the moment. The connection's lock guards it.
@@ -32,7 +39,9 @@ type squeeze struct {
 	level    int32 // as Memory allows
 	settling bool  // SETTINGS of this side are not acknowledged
 	conn     int64 // the connection's window
-	bound    int   // of what all streams hold: above it the connection's window is not given back
+	bound    int   // of what all streams hold; see full
+	holders  int   // streams that hold something
+	grown    int64 // what windows of streams have grown by
 	told     int   // what Memory was told that they hold
 	again    *time.Timer
 	looking  bool // again runs
@@ -67,7 +76,7 @@ func (c *mux) gaugeNow(more bool) {
 	// Long before nothing more is taken from the peer, every stream gets less of
 	// what is left: those that are read still get on.
 	case c.buffered >= q.bound/4*3:
-		w = min(w, leastWindow)
+		w = min(w, stalledWindow)
 	case c.buffered >= q.bound/2:
 		w = max(min(w, leastWindow), w/4)
 	}
@@ -111,6 +120,29 @@ func (c *mux) settled() {
 // do both in one step. mu is held.
 func (s *Stream) exceeded() bool { return s.recv < s.c.squeeze.window-s.c.o.Window }
 
+// full says whether the connection's window is not given back, because too much
+// lies unread. Above the bound it still is once the smallest window is in force:
+// each stream whose reader is behind then adds a little and no more, and those
+// whose readers keep up must not wait for it. Only a peer that does not keep to
+// its windows gets further, and is stopped by this. mu is held.
+func (c *mux) full() bool {
+	q := &c.squeeze
+	most := q.bound
+	if q.window <= stalledWindow {
+		most += int(q.conn+q.grown) + (q.holders+1)*c.stalled()
+	}
+	return c.buffered >= most
+}
+
+// stalled is what the window of a stream may grow to while the connection holds
+// much. mu is held.
+func (c *mux) stalled() int {
+	if c.squeeze.level < c.o.Window {
+		return stalledWindow // memory is short
+	}
+	return leastWindow
+}
+
 // hold counts n more bytes that lie unread. mu is held.
 func (c *mux) hold(n int) {
 	c.buffered += n
@@ -137,10 +169,10 @@ func (c *mux) unbuffer(n int) {
 // unread. mu is held.
 func (c *mux) giveConn() {
 	q := &c.squeeze
-	if c.ended || c.unacked < q.conn/2 {
-		return
+	if c.ended || c.unacked < q.conn/2 && (q.conn == int64(c.o.ConnWindow) || q.level != c.o.Window) {
+		return // but a window that was made smaller becomes larger without more traffic
 	}
-	if c.buffered >= q.bound {
+	if c.full() {
 		if q.level < c.o.Window {
 			c.lookLater()
 		}
@@ -176,6 +208,7 @@ func (c *mux) lookLater() {
 }
 
 func (c *mux) look() {
+	defer c.guard()
 	c.mu.Lock()
 	defer c.unlock()
 	if c.squeeze.looking = false; !c.ended {
@@ -191,28 +224,47 @@ func largestWindow(first int32) int32 { return 4 * first }
 // giveBack gives the stream's window back by halves. mu is held.
 func (s *Stream) giveBack(n int) {
 	c := s.c
+	q := &c.squeeze
 	s.unacked += int32(n)
 	if s.remoteEnd || s.err != nil {
 		return
 	}
-	relaxed := c.squeeze.asked == c.o.Window
-	if over := s.window - c.squeeze.window; over > 0 && !relaxed {
+	relaxed := q.asked == c.o.Window
+	if over := s.window - max(q.window, leastWindow); over > 0 && !relaxed {
 		// It had grown: what it is above others is not given back.
 		over = min(over, s.unacked)
 		s.window -= over
 		s.unacked -= over
+		s.ungrow(over)
 	}
 	if s.unacked < s.window/2 {
 		return
 	}
-	if c.o.Plain && relaxed && s.in.size == 0 && s.window < largestWindow(c.o.Window) {
+	if s.in.size == 0 {
 		// The reader keeps up, and waits for the peer.
-		s.unacked += s.window
-		s.window *= 2
+		switch {
+		case !relaxed:
+			if s.window < int32(c.stalled()) {
+				s.unacked += s.window
+				s.window *= 2
+			}
+		case c.o.Plain && s.window < largestWindow(c.o.Window) && q.grown < int64(c.o.ConnWindow):
+			s.grown += s.window
+			q.grown += int64(s.window)
+			s.unacked += s.window
+			s.window *= 2
+		}
 	}
 	c.room(controlFrame)
 	c.out = appendWindowUpdate(c.out, s.id, uint32(s.unacked))
 	s.recv += s.unacked
 	s.unacked = 0
 	c.kick(false)
+}
+
+// ungrow notes that the stream's window is n less above others. mu is held.
+func (s *Stream) ungrow(n int32) {
+	n = min(n, s.grown)
+	s.grown -= n
+	s.c.squeeze.grown -= int64(n)
 }

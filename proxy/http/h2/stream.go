@@ -31,6 +31,7 @@ type Stream struct {
 	req http.Request
 	// method of the request: what a response's body may be depends on it.
 	head, connect bool
+	bytes         bool // it is a connection without HTTP
 
 	// all below is guarded by c.mu
 	chain *Stream // in c.open
@@ -48,6 +49,8 @@ type Stream struct {
 	recv     int32 // what the peer may still send
 	unacked  int32 // consumed and not given back
 	window   int32 // what the peer may send before it hears of us
+	grown    int32 // of it, since the reader keeps up
+	weight   int
 	expect   int64 // content-length received, or -1
 	got      int64
 	trailers []http.Field
@@ -298,7 +301,12 @@ func (s *Stream) release(code Code) {
 	s.wakeRead()
 	s.wakeWrite()
 	n := s.in.size
+	if n > 0 {
+		s.c.squeeze.holders--
+	}
 	s.in.free()
+	s.ungrow(s.grown)
+	s.weigh(-s.weight)
 	s.c.unbuffer(n)
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/http"
 )
 
@@ -158,7 +159,7 @@ func TestAborter(t *testing.T) {
 		}
 		mine := &counter{t: t}
 		s.OnAbort(mine)
-		eventually(t, "the stream", func() bool { return srv.Active() == 1 })
+		waittest.Until(t, "the stream", func() bool { return srv.Active() == 1 })
 		s.Reset(CodeCancel)
 		<-free
 		s.Release()
@@ -311,7 +312,7 @@ func TestWorkersAreReusedAndDismissed(t *testing.T) {
 		}
 		open = append(open, s)
 	}
-	eventually(t, "handlers", func() bool { return srv.Active() == 20 })
+	waittest.Until(t, "handlers", func() bool { return srv.Active() == 20 })
 	close(free)
 	for _, s := range open {
 		if err := s.ReadHead(&h); err != nil {
@@ -320,7 +321,7 @@ func TestWorkersAreReusedAndDismissed(t *testing.T) {
 		s.Release()
 	}
 	idle := func() int { srv.c.mu.Lock(); defer srv.c.mu.Unlock(); return srv.c.idleWorkers }
-	eventually(t, "idle workers", func() bool { return idle() >= 20 })
+	waittest.Until(t, "idle workers", func() bool { return idle() >= 20 })
 	// What the timer would do, twice.
 	srv.c.dismiss()
 	srv.c.dismiss()

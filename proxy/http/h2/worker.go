@@ -32,6 +32,7 @@ func (c *mux) dispatch(s *Stream) {
 
 func (w *worker) run() {
 	c := w.c
+	defer c.guard()
 	over := false
 	defer func() {
 		if !over {
@@ -93,6 +94,7 @@ func (c *mux) rest() {
 
 // dismiss lets those go that were idle all the time.
 func (c *mux) dismiss() {
+	defer c.guard()
 	c.mu.Lock()
 	defer c.unlock()
 	c.dismissSome(c.spareWorkers)

@@ -163,6 +163,7 @@ func (c *mux) reply(n int) *ConnError {
 // flush is the flusher; flushing was set for it. It is one goroutine and not a
 // new one for each batch, whose stack would have to grow each time.
 func (c *mux) flush() {
+	defer c.guard()
 	c.mu.Lock()
 	for wake := c.flusher; ; c.mu.Lock() {
 		if c.open.n > fewStreams && !c.left {
@@ -192,6 +193,7 @@ func (c *mux) writeOut(here bool) (rests bool) {
 			break
 		}
 		var buf []byte
+		counts := 0
 		handed := c.handed
 		if !c.left {
 			if c.spare == nil {
@@ -199,6 +201,7 @@ func (c *mux) writeOut(here bool) (rests bool) {
 			}
 			buf, c.out, c.spare = c.out, c.spare[:0], nil
 			c.replies = 0
+			counts = c.count.taken(len(buf))
 			if c.client && !c.ended {
 				c.handed = max(c.nextOwn, 2) - 2
 			}
@@ -222,6 +225,9 @@ func (c *mux) writeOut(here bool) (rests bool) {
 		}
 		nothing := err != nil && c.client && c.t.Taken() == taken
 		c.mu.Lock()
+		if err == nil {
+			c.count.sent(counts)
+		}
 		if buf != nil {
 			c.spare = buf[:0]
 		}
@@ -236,6 +242,7 @@ func (c *mux) writeOut(here bool) (rests bool) {
 		}
 	}
 	switch {
+	case err != nil && c.leaveToReader(err):
 	case err != nil:
 		c.end(&ConnError{Code: CodeInternal, Reason: "write failed", Err: notEOF(err)})
 		c.after = append(c.after, c.close)
