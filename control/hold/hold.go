@@ -5,8 +5,10 @@
 package hold
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,10 +52,14 @@ type reference struct {
 	field, message string
 }
 
-// change is one that is held, and the reference because of which.
+func (a reference) compare(b reference) int {
+	return cmp.Or(cmp.Compare(a.from.Namespace, b.from.Namespace), cmp.Compare(a.from.Name, b.from.Name), cmp.Compare(a.field, b.field), cmp.Compare(a.message, b.message))
+}
+
+// change is one that is held, and the references because of which.
 type change struct {
 	origin mesh.Origin
-	reference
+	refs   []reference
 }
 
 // Next translates the World but for changes that are held, and tells of these.
@@ -64,14 +70,16 @@ func (h *Holder) Next(w *world.World) (r translate.Result, wait time.Duration) {
 	r = h.build(w)
 	held := map[object]change{}
 	if h.effect != nil {
-		// Each round holds something that the last one has not.
+		// Each round holds something that the last one has not, or gives up for
+		// good what was held in vain.
+		vain := map[object]bool{}
 		for in := w; ; r = h.build(in) {
-			more := h.blame(in, r.Problems, now, held)
-			if len(more) == 0 {
+			more := h.blame(in, r.Problems, now, held, vain)
+			maps.Copy(held, more)
+			if len(more) == 0 && !h.release(r.Problems, held, vain) {
 				w = in
 				break
 			}
-			maps.Copy(held, more)
 			in = h.without(w, held)
 		}
 	}
@@ -106,18 +114,26 @@ func (h *Holder) first(o object, now time.Time) time.Time {
 // blame finds the changes that are to be held, since something refers to nothing
 // that did not before: that of the VirtualService itself, else those by which
 // DestinationRules have lost subsets.
-func (h *Holder) blame(w *world.World, problems []mesh.Problem, now time.Time, held map[object]change) map[object]change {
+func (h *Holder) blame(w *world.World, problems []mesh.Problem, now time.Time, held map[object]change, vain map[object]bool) map[object]change {
 	out := map[object]change{}
 	take := func(kind world.Kind, ref mesh.Ref, o mesh.Origin, why reference) {
 		k := object{kind, ref}
-		if _, known := held[k]; !known && now.Sub(h.first(k, now)) < Bound {
-			out[k] = change{o, why}
+		if _, known := held[k]; !known && !vain[k] && now.Sub(h.first(k, now)) < Bound {
+			c := out[k]
+			if len(c.refs) == 0 {
+				c.origin = o
+			}
+			c.refs = append(c.refs, why)
+			out[k] = c
 		}
 	}
-	for ref, o := range references(problems) {
+	all := references(problems)
+	// In order, so that of several reasons the same one is told each time.
+	for _, ref := range slices.SortedFunc(maps.Keys(all), reference.compare) {
 		if h.broken[ref] {
 			continue
 		}
+		o := all[ref]
 		if w.VirtualServices[ref.from] != h.effect.VirtualServices[ref.from] {
 			take(world.KindVirtualService, ref.from, o, ref)
 			continue
@@ -129,6 +145,30 @@ func (h *Holder) blame(w *world.World, problems []mesh.Problem, now time.Time, h
 		}
 	}
 	return out
+}
+
+// release gives up what is held in vain, and says whether there is such: a
+// VirtualService that refers to nothing in its last state too, by now, and a
+// DestinationRule whose last state mends no reference.
+func (h *Holder) release(problems []mesh.Problem, held map[object]change, vain map[object]bool) bool {
+	if len(held) == 0 {
+		return false
+	}
+	refs, from := references(problems), map[mesh.Ref]bool{}
+	maps.DeleteFunc(refs, func(r reference, _ mesh.Origin) bool { return h.broken[r] })
+	for r := range refs {
+		from[r.from] = true
+	}
+	before := len(held)
+	maps.DeleteFunc(held, func(o object, c change) bool {
+		if o.kind == world.KindVirtualService {
+			vain[o] = from[o.ref]
+		} else {
+			vain[o] = !slices.ContainsFunc(c.refs, func(r reference) bool { _, still := refs[r]; return !still })
+		}
+		return vain[o]
+	})
+	return len(held) < before
 }
 
 // lost says whether a DestinationRule has not all of its subsets any more.
@@ -190,8 +230,8 @@ func references(problems []mesh.Problem) map[reference]mesh.Origin {
 func (c *change) problem() mesh.Problem {
 	what := "the object"
 	if c.origin.Kind == string(world.KindDestinationRule) {
-		what = fmt.Sprintf("VirtualService %s", c.from)
+		what = fmt.Sprintf("VirtualService %s", c.refs[0].from)
 	}
-	return problem.New(problem.ChangeHeld, c.origin, "", fmt.Sprintf("what was in effect before stays, for at most %s, since without it %s refers to nothing (%s: %s)", Bound, what, c.field, c.message),
+	return problem.New(problem.ChangeHeld, c.origin, "", fmt.Sprintf("what was in effect before stays, for at most %s, since without it %s refers to nothing (%s: %s)", Bound, what, c.refs[0].field, c.refs[0].message),
 		"apply what is missing; then the change is in effect at once")
 }

@@ -191,6 +191,54 @@ func TestOthersThatComeLate(t *testing.T) {
 	}
 }
 
+// TestNothingIsHeldInVain: what would be as broken with what was in effect before
+// takes effect at once: a rule that loses what nobody asks for while a host goes,
+// and routes whose last state refers to what is gone.
+func TestNothingIsHeldInVain(t *testing.T) {
+	late := object("VirtualService", "late", "{hosts: [late], http: [{route: [{destination: {host: late}}]}]}")
+	s := newScene(t, service("web"), service("late"), rule("web", "v1 v2"), routes("web", "v1"), late,
+		object("VirtualService", "to-late", "{hosts: [web], http: [{route: [{destination: {host: late}}]}]}"))
+	s.stream.Apply(world.Delete(world.KindService, mesh.Ref{Namespace: "shop", Name: "late"}))
+	r, wait := s.apply(rule("web", "v1"))
+	if wait != 0 || has(r, problem.ChangeHeld) || len(r.Mesh.Destinations[0].Subsets) != 1 {
+		t.Fatalf("a rule is held for a host that is gone: %v, %v", wait, r.Problems)
+	}
+	// The same where it is held for something else besides.
+	s = newScene(t, service("web"), service("late"), rule("web", "v1 v2"), routes("web", "v2"), late)
+	s.stream.Apply(world.Delete(world.KindService, mesh.Ref{Namespace: "shop", Name: "late"}))
+	if r, wait = s.apply(rule("web", "v1")); wait != hold.Bound || len(r.Mesh.Destinations[0].Subsets) != 2 {
+		t.Fatalf("a rule is not held: %v, %v", wait, r.Problems)
+	}
+	// At the end of that the routes refer to what is gone, whichever they are.
+	s.clock = s.clock.Add(hold.Bound / 2)
+	if r, wait = s.apply(routes("web", "v3")); wait != hold.Bound/2 || !slices.Equal(subsets(r), []string{"v2"}) {
+		t.Fatalf("both are held: %v, %v", wait, r.Problems)
+	}
+	if r, wait = s.after(wait); wait != 0 || !slices.Equal(subsets(r), []string{"v3"}) {
+		t.Fatalf("routes are held that are as broken as the new ones: %v, %v", wait, r.Problems)
+	}
+}
+
+// TestToldTheSameAgain: which of several reasons is told does not change, so that
+// nothing is told anew while a change waits.
+func TestToldTheSameAgain(t *testing.T) {
+	s := newScene(t, service("web"))
+	split := "{destination: {host: web, subset: %s}, weight: 25}"
+	var shares []string
+	for _, v := range []string{"v1", "v2", "v3", "v4"} {
+		shares = append(shares, strings.Replace(split, "%s", v, 1))
+	}
+	first, wait := s.apply(object("VirtualService", "web", "{hosts: [web], http: [{route: ["+strings.Join(shares, ", ")+"]}]}"))
+	if wait != hold.Bound || !has(first, problem.ChangeHeld) {
+		t.Fatalf("not held: %v", first.Problems)
+	}
+	for range 50 {
+		if again, _ := s.after(0); !reflect.DeepEqual(again.Problems, first.Problems) {
+			t.Fatalf("told\n%v, then\n%v", first.Problems, again.Problems)
+		}
+	}
+}
+
 // TestHeldForAMomentOnly: whatever happens, a bound after the last change all of
 // it is in effect.
 func TestHeldForAMomentOnly(t *testing.T) {

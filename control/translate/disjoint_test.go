@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/weftmesh/weft/mesh"
@@ -32,5 +34,24 @@ func TestDisjoint(t *testing.T) {
 		if known.disjoint(c.a, c.b) != c.want || known.disjoint(c.b, c.a) != c.want {
 			t.Errorf("%d: %+v and %+v", i, c.a, c.b)
 		}
+	}
+}
+
+// TestPathExpression: a condition on the path, written as one on :path, takes
+// what it takes whatever the query is.
+func TestPathExpression(t *testing.T) {
+	for _, c := range []struct{ value, path string }{{"/a", "/a"}, {"^/a$", "/a"}, {"/a/[^/]$", "/a/b"}, {"(/a|/b)$", "/b"}, {`/a\$`, "/a$"}, {`/a[$]`, "/a$"}, {`(?:/a|/b)\z`, "/a"}, {"$", ""}} {
+		e := regexp.MustCompile("^(?:" + pathExpression(mesh.PathMatch{Kind: mesh.Regex, Value: c.value}) + ")$")
+		if !e.MatchString(c.path) || c.value[len(c.value)-1] != 'z' && c.path != "" && !e.MatchString(c.path+"?q=1") || e.MatchString(c.path+"x") {
+			t.Errorf("%s: %s", c.value, e)
+		}
+	}
+}
+
+// TestLongPathExpression: a proxy would not take the whole route.
+func TestLongPathExpression(t *testing.T) {
+	long := []mesh.Match{{Path: mesh.PathMatch{Kind: mesh.Regex, Value: "/a" + strings.Repeat("b", longestExpression-4)}}}
+	if out := join([]mesh.Match{{Path: mesh.PathMatch{Kind: mesh.StringPrefix, Value: "/a"}, Method: "GET"}, {Method: "PUT"}}, long, literals{}); len(out) != 1 || out[0].Method != "PUT" {
+		t.Errorf("%d matches", len(out))
 	}
 }

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"sort"
 	"strings"
@@ -144,6 +145,9 @@ func join(a, b []mesh.Match, known literals) []mesh.Match {
 	return out
 }
 
+// longestExpression is what a proxy takes, in bytes.
+const longestExpression = 4096
+
 // both makes one match of two; false where nothing can fit both.
 func both(x, y mesh.Match) (mesh.Match, bool) {
 	m := x
@@ -154,7 +158,11 @@ func both(x, y mesh.Match) (mesh.Match, bool) {
 		m.Path = y.Path
 	default:
 		// The second condition is on :path, which has the query with it.
-		m.Headers = append(m.Headers, mesh.ValueMatch{Name: ":path", Kind: mesh.Regex, Value: pathExpression(y.Path)})
+		expression := pathExpression(y.Path)
+		if len(expression) > longestExpression {
+			return m, false
+		}
+		m.Headers = append(m.Headers, mesh.ValueMatch{Name: ":path", Kind: mesh.Regex, Value: expression})
 	}
 	switch {
 	case y.Method == "" || x.Method == y.Method:
@@ -200,5 +208,9 @@ func pathExpression(p mesh.PathMatch) string {
 	case mesh.PathPrefix:
 		return flag + regexp.QuoteMeta(strings.TrimRight(p.Value, "/")) + `([/?].*)?`
 	}
-	return `(?:` + p.Value + `)(\?.*)?`
+	value := p.Value
+	if re, err := syntax.Parse(value, syntax.Perl); err == nil && re.Op == syntax.OpConcat && re.Sub[len(re.Sub)-1].Op == syntax.OpEndText {
+		value = strings.TrimSuffix(value, "$") // the query is behind the end of the path
+	}
+	return `(?:` + value + `)(\?.*)?`
 }

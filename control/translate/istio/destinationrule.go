@@ -83,10 +83,12 @@ func (t *translator) portSettings(r *rule) {
 		for i, p := range list {
 			where, n := at("%s.portLevelSettings[%d].port", field, i), p.GetPort().GetNumber()
 			switch s := t.hosts.byHost[r.host]; {
+			case p.GetPort() == nil:
+				t.problem(problem.SchemaInvalid, r.origin(), where, "no port is given; the settings are not in effect", "give a number from 1 to 65535")
 			case n < 1 || n > 65535:
-				t.problem(problem.SchemaInvalid, r.origin(), where, at("%d is no port; the settings are not in effect", n), "give a number from 1 to 65535")
+				t.problem(problem.SchemaWarning, r.origin(), where, at("%d is no port; the settings are not in effect", n), "give a number from 1 to 65535")
 			case seen[n]:
-				t.problem(problem.SchemaInvalid, r.origin(), where, at("port %d has settings before these, which are not in effect", n), "put the two together")
+				t.problem(problem.SchemaWarning, r.origin(), where, at("port %d has settings before these, which are not in effect", n), "put the two together")
 			case s != nil && s.PortByNumber(uint16(n)) == nil:
 				t.problem(problem.RuleWithoutPort, r.origin(), where, at("%s has no port %d; the settings are not in effect", r.host, n), "name a port of the host")
 			}

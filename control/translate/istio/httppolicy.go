@@ -148,7 +148,7 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 		case d.GetExponentialDelay() != nil:
 			t.problem(problem.IstioUnsupported, src.origin, src.field+".fault.delay.exponentialDelay", "the mesh cannot make exponential delays; there is none", "use fixedDelay")
 		case d.GetFixedDelay() == nil:
-			t.invalid(src, ".fault.delay", "no delay is given; nothing is delayed", "give fixedDelay")
+			t.problem(problem.SchemaWarning, src.origin, src.field+".fault.delay", "no delay is given; nothing is delayed", "give fixedDelay")
 		}
 	}
 	if a := in.Abort; a != nil {
@@ -173,7 +173,7 @@ func (t *translator) fault(in *networking.HTTPFaultInjection, src httpSource) *m
 			t.problem(problem.IstioUnsupported, src.origin, src.field+".fault.abort.http2Error", "the mesh aborts with httpStatus or grpcStatus only; nothing is aborted", "use one of these")
 			abort = nil
 		default:
-			t.invalid(src, ".fault.abort", "no error is given; nothing is aborted", "give httpStatus or grpcStatus")
+			t.problem(problem.SchemaWarning, src.origin, src.field+".fault.abort", "no error is given; nothing is aborted", "give httpStatus or grpcStatus")
 			abort = nil
 		}
 		if f.Abort = abort; abort != nil {

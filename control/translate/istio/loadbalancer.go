@@ -167,7 +167,11 @@ func failover[F interface {
 	for i, f := range list {
 		from, to := f.GetFrom(), f.GetTo()
 		if from == "" || to == "" || from == to || strings.ContainsAny(from+to, "/*") {
-			c.problem(problem.SchemaInvalid, at("%s.failover[%d]", field, i), at("from %q to %q does not lead from one region to another; it is not in effect", from, to), "name two regions, without zones")
+			code := problem.SchemaInvalid
+			if from != to && !strings.ContainsAny(from+to, "/*") {
+				code = problem.SchemaWarning // Istio takes it
+			}
+			c.problem(code, at("%s.failover[%d]", field, i), at("from %q to %q does not lead from one region to another; it is not in effect", from, to), "name two regions, without zones")
 			continue
 		}
 		out = append(out, mesh.LocalityFailover{From: from, To: to})
@@ -180,9 +184,13 @@ func failover[F interface {
 func (c *converter) zoneAware(in *networking.ZoneAwareLoadBalancerSetting, field string) *mesh.LocalityPreference {
 	out := &mesh.LocalityPreference{Failover: failover(c, in.Failover, field), ZoneAware: &mesh.ZoneAware{MinSize: in.MinClusterSize.GetValue()}}
 	for i, l := range in.FailoverPriority {
-		switch key, _, _ := strings.Cut(l, "="); key {
+		switch key, _, valued := strings.Cut(l, "="); key {
 		case "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone":
-			c.problem(problem.SchemaInvalid, at("%s.failoverPriority[%d]", field, i), at("%s is looked at in any case; it is left out", key), "remove it")
+			code := problem.SchemaInvalid
+			if valued {
+				code = problem.SchemaWarning // Istio takes it
+			}
+			c.problem(code, at("%s.failoverPriority[%d]", field, i), at("%s is looked at in any case; it is left out", key), "remove it")
 		default:
 			out.FailoverPriority = append(out.FailoverPriority, l)
 		}

@@ -101,9 +101,13 @@ func (t *translator) defaultEndpoint(text string, port uint32, o mesh.Origin, fi
 	switch {
 	case text == "":
 	case err != nil || a.Port() == 0 || !a.Addr().IsLoopback() && !a.Addr().IsUnspecified():
-		t.problem(problem.SchemaInvalid, o, field, at("%q is neither an address and port of the workload nor a socket; connections go to the port that was dialled", text), "write 127.0.0.1:PORT or 0.0.0.0:PORT")
+		code := problem.SchemaInvalid
+		if strings.HasPrefix(text, ":") {
+			code = problem.SchemaWarning // Istio takes a port alone
+		}
+		t.problem(code, o, field, at("%q is neither an address and port of the workload nor a socket; connections go to the port that was dialled", text), "write 127.0.0.1:PORT or 0.0.0.0:PORT")
 	case slices.Contains(proxyPorts, a.Port()):
-		t.problem(problem.SchemaInvalid, o, field, at("port %d is the proxy's own; connections go to the port that was dialled", a.Port()), "name the application's port")
+		t.problem(problem.SchemaWarning, o, field, at("port %d is the proxy's own; connections go to the port that was dialled", a.Port()), "name the application's port")
 	case a.Addr().IsLoopback() || uint32(a.Port()) != port:
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}

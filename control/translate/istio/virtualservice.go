@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -80,7 +81,9 @@ func (t *translator) virtualServices() {
 				continue
 			}
 			if strings.HasPrefix(full, "*") {
-				wild[full] = append(wild[full], v)
+				if list := wild[full]; len(list) == 0 || list[len(list)-1] != v {
+					wild[full] = append(list, v)
+				}
 				continue
 			}
 			if t.hosts.byHost[full] == nil {
@@ -152,28 +155,37 @@ func (t *translator) host(s *mesh.Service, tiers [][]*virtual) {
 		}
 	}
 	sort.Strings(scopes)
-	general, most := visible(tiers, "")
+	general := visible(tiers, "")
 	var except []string // those who do not have what all others have
 	for _, scope := range scopes {
-		if _, tier := visible(tiers, scope); len(general) > 0 && tier != most {
+		if len(general) > 0 && !slices.Contains(t.effective(visible(tiers, scope)), general[0]) {
 			except = append(except, scope)
 		}
 	}
 	told := map[*virtual]bool{}
+	routed := map[uint16]bool{} // the ports that have a route for all others
 	for _, scope := range scopes {
-		list, _ := visible(tiers, scope)
+		list := visible(tiers, scope)
 		if len(list) == 0 {
 			continue
 		}
-		inEffect := list
-		if t.settings.Combine == mesh.CombineOldest && len(list) > 1 {
-			inEffect = list[:1]
-			for _, v := range list[1:] {
-				t.problem(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has the older %s, which is in effect alone", s.Host, list[0].origin()), "put the rules into one VirtualService")
-			}
+		inEffect := t.effective(list)
+		for _, v := range list[len(inEffect):] {
+			t.problem(problem.ConflictingHosts, v.origin(), "spec.hosts", at("host %s has the older %s, which is in effect alone", s.Host, list[0].origin()), "put the rules into one VirtualService")
 		}
+		_, other := slices.BinarySearch(except, scope)
 		for i := range s.Ports {
-			t.port(s, &s.Ports[i], scope, except, inEffect)
+			r := t.port(s, &s.Ports[i], scope, except, inEffect)
+			routed[s.Ports[i].Number] = routed[s.Ports[i].Number] || scope == "" && len(r.Origins) > 0
+			if other && len(r.Origins) == 0 && routed[s.Ports[i].Number] {
+				// What all others have is not for these, who go to the host itself.
+				for _, v := range inEffect {
+					r.Origins = append(r.Origins, v.origin())
+				}
+			}
+			if len(r.Origins) > 0 {
+				t.out.Routes = append(t.out.Routes, r)
+			}
 		}
 		if len(inEffect) > 1 {
 			t.combined(s, inEffect, told)
@@ -181,20 +193,28 @@ func (t *translator) host(s *mesh.Service, tiers [][]*virtual) {
 	}
 }
 
+// effective are those of the VirtualServices of a host that are in effect.
+func (t *translator) effective(list []*virtual) []*virtual {
+	if t.settings.Combine == mesh.CombineOldest && len(list) > 1 {
+		return list[:1]
+	}
+	return list
+}
+
 // visible are the VirtualServices of the first tier that has any for clients of a
-// namespace, and which one it is.
-func visible(tiers [][]*virtual, scope string) (list []*virtual, tier int) {
-	for i, all := range tiers {
+// namespace.
+func visible(tiers [][]*virtual, scope string) (list []*virtual) {
+	for _, all := range tiers {
 		for _, v := range all {
 			if seenFrom(v.exportTo, scope) {
 				list = append(list, v)
 			}
 		}
 		if len(list) > 0 {
-			return list, i
+			return list
 		}
 	}
-	return nil, len(tiers)
+	return nil
 }
 
 // combined tells every VirtualService of a host of the others, once.
@@ -223,8 +243,9 @@ func (t *translator) combined(s *mesh.Service, list []*virtual, told map[*virtua
 // mostNamed is how many other objects a problem names.
 const mostNamed = 3
 
-// port makes the route and the overlays of one port.
-func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, except []string, list []*virtual) {
+// port makes the overlays of one port, and its route, which has no origins where
+// there is none.
+func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, except []string, list []*virtual) fragment.Route {
 	r := fragment.Route{Route: &mesh.Route{Service: s.Ref, Port: port.Number, Scope: scope}}
 	r.Defaults.Retry = t.shared.retry
 	var itself *mesh.Rule
@@ -257,9 +278,10 @@ func (t *translator) port(s *mesh.Service, port *mesh.Port, scope string, except
 			r.Origins = append(r.Origins, v.origin())
 		}
 	}
-	if len(r.Rules)+len(r.TCP) > 0 {
-		t.out.Routes = append(t.out.Routes, r)
+	if len(r.Rules)+len(r.TCP) == 0 {
+		r.Origins = nil
 	}
+	return r
 }
 
 // overlay hands over the policy of an object that does not choose where
