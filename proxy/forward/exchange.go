@@ -216,9 +216,13 @@ func (x *Exchange) Again(c Cause, replayable, reused bool) bool {
 	return c != Reset || x.idempotent
 }
 
-// Interim says whether the 1xx head of the current try is to be passed on: those of
-// one try alone are, as the client would take any other for news.
-func (x *Exchange) Interim() bool {
+// Interim says whether a 1xx head of the current try is to be passed on: those of
+// one try alone are, as the client would take any other for news, and 100, which
+// it may wait for before it sends more.
+func (x *Exchange) Interim(status int) bool {
+	if status == 100 {
+		return true
+	}
 	if x.hinted == 0 {
 		x.hinted = x.choice.Tried()
 	}

@@ -307,7 +307,7 @@ func (r *relay) send(up *upstream.HTTP1) (*upload, error) {
 
 // interim implements passer.
 func (r *relay) interim() error {
-	if !r.x.Interim() {
+	if !r.x.Interim(r.resp.Status) {
 		return nil
 	}
 	return r.down.WriteHead(&r.resp, false)

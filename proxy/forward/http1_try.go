@@ -206,7 +206,7 @@ func (w *work) send(up *upstream.HTTP1) (*upload, error) {
 
 // interim implements passer.
 func (w *work) interim() error {
-	if w.old || !w.x.Interim() {
+	if w.old || !w.x.Interim(w.resp.Status) {
 		return nil
 	}
 	if _, err := w.s.c.Write(h1.AppendResponse(w.s.c.AvailableBuffer(), &w.resp, h1.Framing{Kind: h1.None})); err != nil {

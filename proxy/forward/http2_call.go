@@ -244,7 +244,7 @@ func (c *call) receive(up *h2.Stream) (p []byte, last bool, err error) {
 		if r.Status >= 200 {
 			return p, last, nil
 		}
-		if !c.x.Interim() {
+		if !c.x.Interim(r.Status) {
 			continue
 		}
 		if err = c.down.WriteHead(&c.resp, false); err != nil {

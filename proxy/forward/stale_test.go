@@ -55,3 +55,12 @@ func TestHTTPStatusOfGRPC(t *testing.T) {
 		}
 	}
 }
+
+// Early hints of a second try would contradict those of the first; 100 is what a
+// client waits for.
+func TestInterimHeadsOfALaterTry(t *testing.T) {
+	x := &Exchange{hinted: 7} // another try than the current one
+	if x.Interim(103) || !x.Interim(100) {
+		t.Error("103 of a later try is passed on, or 100 is not")
+	}
+}

@@ -60,7 +60,7 @@ func Dial(ctx context.Context, address string, t *tls.Config) (*Client, error) {
 			return nil, &Status{Code: Unavailable, Message: fmt.Sprintf("%s does not speak HTTP/2 (ALPN %q)", address, p)}
 		}
 	}
-	cl.h2 = h2.NewClient(c, h2.Options{KeepAlive: keepAlive})
+	cl.h2 = h2.NewClient(c, h2.Options{KeepAlive: keepAlive, PingTimeout: keepAlive})
 	return cl, nil
 }
 
