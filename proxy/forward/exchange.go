@@ -2,18 +2,14 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/accesslog"
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
-	"github.com/weftmesh/weft/proxy/http/h1"
-	"github.com/weftmesh/weft/proxy/http/h2"
 	"github.com/weftmesh/weft/proxy/retry"
 	"github.com/weftmesh/weft/proxy/route"
-	"github.com/weftmesh/weft/proxy/telemetry"
 	"github.com/weftmesh/weft/proxy/trace"
 	"github.com/weftmesh/weft/proxy/upstream"
 )
@@ -271,66 +267,6 @@ func (x *Exchange) Head(r *http.Response, replayable, reused bool) (again bool) 
 // time.Now does.
 func (x *Exchange) now() time.Time { return x.start.Add(time.Since(x.start)) }
 
-// answered tells the endpoint's record of a response. That of a call whose
-// status comes last is told by End.
-func (x *Exchange) answered(r *http.Response) {
-	code, latency := telemetry.NoGRPC, x.head.Sub(x.sent)
-	if v := x.judge(r.Status); v != route.Unsaid {
-		x.Endpoint.Answered(x.head, judged(v, r.Status), code, latency)
-		return
-	}
-	if x.grpc {
-		if code = grpcStatus(nil, r.Fields); code == telemetry.NoGRPC && r.Status == 200 {
-			x.trailing = true
-			x.Endpoint.Observe(latency)
-			return
-		}
-	}
-	x.Endpoint.Answered(x.head, r.Status, code, latency)
-}
-
-// judge is what the rule says of a status.
-func (x *Exchange) judge(status int) route.Verdict {
-	if x.extra == nil {
-		return route.Unsaid
-	}
-	return x.extra.traffic.Judge(status)
-}
-
-// judged is a status that counts as what the rule makes of another.
-func judged(v route.Verdict, status int) int {
-	switch {
-	case v == route.Success:
-		return 200
-	case status < 500:
-		return 500
-	}
-	return status
-}
-
-// broke tells it of a try that got no answer.
-func (x *Exchange) broke(late bool) {
-	if x.Endpoint == nil {
-		return
-	}
-	cause := upstream.Reset
-	if late || x.TimedOut() {
-		cause = upstream.TimedOut
-	}
-	x.Endpoint.Broke(time.Now(), cause)
-}
-
-// ended tells it how a call ended whose head was answered already.
-func (x *Exchange) ended(o *Outcome, now time.Time) {
-	switch {
-	case !x.trailing || x.Endpoint == nil || o.Gone:
-	case o.Broken || o.Timeout || x.TimedOut():
-		x.broke(o.Timeout)
-	case o.GRPC != telemetry.NoGRPC:
-		x.Endpoint.Answered(now, o.Status, o.GRPC, 0)
-	}
-}
-
 // Sent says that the connection of a try is there and that the request is
 // about to be sent on it. try is what can abort it; nil where nothing can.
 func (x *Exchange) Sent(try Try) {
@@ -340,41 +276,6 @@ func (x *Exchange) Sent(try Try) {
 	if x.extra != nil {
 		x.extra.clock.sent(try)
 	}
-}
-
-// unanswered is the cause of a try whose response did not come, but err.
-func unanswered(err error) Cause {
-	var bad *h1.Error
-	switch {
-	case errors.As(err, &bad) || h2.Malformed(err):
-		return Malformed
-	case h2.Unprocessed(err):
-		return NotProcessed
-	}
-	return Reset
-}
-
-// Failed makes the answer for a request whose last try ended with err.
-func (x *Exchange) Failed(c Cause, err error) *Failure {
-	late := x.disarm()
-	f := &Failure{Status: 503, Reason: ReasonConnect, Detail: err.Error(), Unprocessed: true}
-	switch {
-	case late || x.TimedOut():
-		*f = Failure{Status: 504, Reason: ReasonTimeout, Detail: "the request was not answered in time"}
-	case c == Overflow || errors.Is(err, upstream.ErrOverflow):
-		f.Reason = ReasonOverflow
-	case c == Reset:
-		*f = Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
-	case c == Malformed:
-		*f = Failure{Status: 502, Reason: ReasonBadResponse, GRPC: grpcInternal, Detail: "the response cannot be understood: " + err.Error()}
-	case c == Stale:
-		f.Reason, f.Detail = ReasonReset, "the connection had ended before the request reached the other side"
-	case c == NotProcessed:
-		f.Reason, f.Detail = ReasonRefused, "the other side refused the request: "+err.Error()
-	case errors.Is(err, upstream.ErrNoEndpoint):
-		f.Reason = ReasonNoEndpoint
-	}
-	return x.failure(f)
 }
 
 // Outcome is how an exchange ended.
@@ -426,7 +327,7 @@ func (x *Exchange) abandon() {
 			e.end()
 			x.extra = nil
 		}
-		x.entry, x.span = nil, nil // of a request that died of an error in the proxy itself
+		x.entry, x.span = nil, nil
 	}
 }
 

@@ -1,8 +1,13 @@
 package forward
 
 import (
+	"errors"
+
 	"github.com/weftmesh/weft/proxy/filter"
 	"github.com/weftmesh/weft/proxy/http"
+	"github.com/weftmesh/weft/proxy/http/h1"
+	"github.com/weftmesh/weft/proxy/http/h2"
+	"github.com/weftmesh/weft/proxy/upstream"
 )
 
 // Failure is a request that this proxy answers itself.
@@ -122,4 +127,39 @@ func statusText(code int) string {
 		return "Answer"
 	}
 	return "Error"
+}
+
+// unanswered is the cause of a try whose response did not come, but err.
+func unanswered(err error) Cause {
+	var bad *h1.Error
+	switch {
+	case errors.As(err, &bad) || h2.Malformed(err):
+		return Malformed
+	case h2.Unprocessed(err):
+		return NotProcessed
+	}
+	return Reset
+}
+
+// Failed makes the answer for a request whose last try ended with err.
+func (x *Exchange) Failed(c Cause, err error) *Failure {
+	late := x.disarm()
+	f := &Failure{Status: 503, Reason: ReasonConnect, Detail: err.Error(), Unprocessed: true}
+	switch {
+	case late || x.TimedOut():
+		*f = Failure{Status: 504, Reason: ReasonTimeout, Detail: "the request was not answered in time"}
+	case c == Overflow || errors.Is(err, upstream.ErrOverflow):
+		f.Reason = ReasonOverflow
+	case c == Reset:
+		*f = Failure{Status: 503, Reason: ReasonReset, Detail: "the connection was reset before the response: " + err.Error()}
+	case c == Malformed:
+		*f = Failure{Status: 502, Reason: ReasonBadResponse, GRPC: grpcInternal, Detail: "the response cannot be understood: " + err.Error()}
+	case c == Stale:
+		f.Reason, f.Detail = ReasonReset, "the connection had ended before the request reached the other side"
+	case c == NotProcessed:
+		f.Reason, f.Detail = ReasonRefused, "the other side refused the request: "+err.Error()
+	case errors.Is(err, upstream.ErrNoEndpoint):
+		f.Reason = ReasonNoEndpoint
+	}
+	return x.failure(f)
 }

@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/weftmesh/weft/internal/waittest"
 )
 
 const patience = 10 * time.Second
@@ -254,11 +256,7 @@ func TestServerGoesAway(t *testing.T) {
 	echo("before")
 	stopped := make(chan struct{})
 	go func() { srv.GracefulStop(); close(stopped) }()
-	for end := time.Now().Add(patience); !c.Closing(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("GOAWAY is not noticed")
-		}
-	}
+	waittest.Until(t, "GOAWAY is noticed", c.Closing)
 	echo("while it drains")
 	if _, err := c.Unary(t.Context(), "/a.B/C", nil); CodeOf(err) != Unavailable {
 		t.Errorf("a new call: %v", err)

@@ -198,22 +198,7 @@ func TestResponseTimeout(t *testing.T) {
 			}
 			return resp.StatusCode == 200
 		})
-		inTime(t, "the response begins", func(limit time.Duration) bool {
-			r.rule(&route.Traffic{Response: limit, Retry: p})
-			resp, err := client(t, h2c).Get(r.url + "/begun")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			_, err = io.ReadAll(resp.Body)
-			switch {
-			case resp.StatusCode == 504:
-				return false
-			case err == nil || resp.StatusCode != 200:
-				t.Errorf("http2 %v: a response that took too long ends well: %s", h2c, resp.Status)
-			}
-			return true
-		})
+		cutOff(t, client(t, h2c), r, func(limit time.Duration) *route.Traffic { return &route.Traffic{Response: limit, Retry: p} })
 	}
 	r.flagged("UT", 200)
 	inTime(t, "the only try arrives", func(limit time.Duration) bool {

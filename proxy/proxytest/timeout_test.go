@@ -72,23 +72,7 @@ func TestRouteTimeout(t *testing.T) {
 			return reached.Load() > 0
 		})
 		ends()
-		// A response that has begun is cut off.
-		inTime(t, "the response begins", func(limit time.Duration) bool {
-			r.rule(&route.Traffic{Timeout: limit})
-			resp, err := c.Get(r.url + "/begun")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			_, err = io.ReadAll(resp.Body)
-			switch {
-			case resp.StatusCode == 504:
-				return false
-			case err == nil || resp.StatusCode != 200:
-				t.Errorf("http2 %v: a response that took too long ends well: %d", h2c, resp.StatusCode)
-			}
-			return true
-		})
+		cutOff(t, c, r, func(limit time.Duration) *route.Traffic { return &route.Traffic{Timeout: limit} })
 		ends()
 		// Those in time are not touched, on connections that live on; nor is what
 		// comes on them when the time that they had is over.
@@ -242,4 +226,25 @@ func TestRouteTimeoutBoundsTheFirstConnect(t *testing.T) {
 			<-dialled
 		}
 	}
+}
+
+// cutOff sees that a response that has begun is cut off when its time is over.
+func cutOff(t *testing.T, c *http.Client, r *ruled, limited func(time.Duration) *route.Traffic) {
+	t.Helper()
+	inTime(t, "the response begins", func(limit time.Duration) bool {
+		r.rule(limited(limit))
+		resp, err := c.Get(r.url + "/begun")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		_, err = io.ReadAll(resp.Body)
+		switch {
+		case resp.StatusCode == 504:
+			return false
+		case err == nil || resp.StatusCode != 200:
+			t.Errorf("a response that took too long ends well: %s", resp.Status)
+		}
+		return true
+	})
 }

@@ -68,23 +68,29 @@ func (t *translator) effect(v *virtual, covering map[string]bool) {
 			}
 		}
 	}
-	for i, r := range spec.Tcp {
-		if len(v.reach.tcp) == 0 {
+	if len(v.reach.tcp) == 0 {
+		if len(spec.Tcp) > 0 {
 			none("spec.tcp", "anything but HTTP")
-			break
 		}
-		for j, m := range r.Match {
-			t.portMatch(m.Port, m.Gateways, v.reach.tcp, v.origin(), at("spec.tcp[%d].match[%d]", i, j))
+		if len(spec.Tls) > 0 {
+			none("spec.tls", "anything but HTTP")
 		}
+		return
+	}
+	for i, r := range spec.Tcp {
+		portMatches(t, v, r.Match, at("spec.tcp[%d]", i))
 	}
 	for i, r := range spec.Tls {
-		if len(v.reach.tcp) == 0 {
-			none("spec.tls", "anything but HTTP")
-			break
-		}
-		for j, m := range r.Match {
-			t.portMatch(m.Port, m.Gateways, v.reach.tcp, v.origin(), at("spec.tls[%d].match[%d]", i, j))
-		}
+		portMatches(t, v, r.Match, at("spec.tls[%d]", i))
+	}
+}
+
+func portMatches[M interface {
+	GetPort() uint32
+	GetGateways() []string
+}](t *translator, v *virtual, matches []M, field string) {
+	for i, m := range matches {
+		t.portMatch(m.GetPort(), m.GetGateways(), v.reach.tcp, v.origin(), at("%s.match[%d]", field, i))
 	}
 }
 

@@ -167,7 +167,8 @@ func TestChangedWeightIsInEffectWithinASecond(t *testing.T) {
 			defer ended(c, first, second)
 			begun(c, first, 1)
 			begun(c, second, 1)
-			time.Sleep(2 * time.Second) // of the load before, and then after
+			// Not waits for anything, but how long the running load is observed.
+			time.Sleep(2 * time.Second)
 			c.Apply(trafficSplit(ns, "0", "1"))
 			changed = time.Now()
 			time.Sleep(4 * time.Second)

@@ -138,11 +138,8 @@ func testBufferedIsBounded(t *testing.T, o Options) {
 		})
 	}
 	held := func() int { srv.c.mu.Lock(); defer srv.c.mu.Unlock(); return srv.c.buffered }
-	waittest.Until(t, "as much as is allowed", func() bool { return held() >= most })
-	last := -1
-	waittest.Until(t, "standstill", func() bool { time.Sleep(20 * time.Millisecond); was := last; last = held(); return was == last })
-	if last > most+1<<20 {
-		t.Errorf("%d bytes are held", last)
+	if n := standstill(t, held, most); n > most+1<<20 {
+		t.Errorf("%d bytes are held", n)
 	}
 	close(free)
 	wg.Wait()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/internal/waittest"
 	"github.com/weftmesh/weft/proxy/conn"
 	"github.com/weftmesh/weft/proxy/conntest"
 	"github.com/weftmesh/weft/proxy/http"
@@ -90,11 +91,7 @@ func TestEndThatCrossesAStream(t *testing.T) {
 			} else {
 				peer.Close()
 			}
-			for end := time.Now().Add(10 * time.Second); !mine.PeerEnded(); time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("the end does not come")
-				}
-			}
+			waittest.Until(t, "the peer has ended", mine.PeerEnded)
 			if !c.arrives {
 				if second, err = open(); err != nil {
 					t.Fatal(err)
@@ -105,14 +102,7 @@ func TestEndThatCrossesAStream(t *testing.T) {
 				if c.arrives {
 					wants[must(open())] = true // it has the peer's system answer
 				}
-				for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-					if _, ok := mine.Lost(); ok {
-						break
-					}
-					if time.Now().After(end) {
-						t.Fatal("the peer's system does not answer")
-					}
-				}
+				waittest.Until(t, "the peer's system answers", func() bool { _, ok := mine.Lost(); return ok })
 				wants[must(open())] = true
 			}
 			close(goOn)
